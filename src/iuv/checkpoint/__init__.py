@@ -1,0 +1,1 @@
+"""Reading, converting, fetching and writing weights."""

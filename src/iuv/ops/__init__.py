@@ -1,0 +1,1 @@
+"""Box arithmetic, non-maximum suppression and RoIAlign in plain torch."""

@@ -1,0 +1,1 @@
+"""Engines that run the heavy parts of a model."""

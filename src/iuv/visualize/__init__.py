@@ -1,0 +1,1 @@
+"""Pictures made from results; nothing here knows the networks."""
