@@ -1,0 +1,1 @@
+"""Reading and writing results: npz, PNG, JSON and the legacy dump."""
