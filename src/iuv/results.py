@@ -53,6 +53,11 @@ class ChartOutputs(NamedTuple):
     coarse_segm_confidence: torch.Tensor | None = None
     """[N, 1, S, S], positive; already multiplied into coarse_segm."""
 
+    def at(self, index: int | slice | torch.Tensor) -> ChartOutputs:
+        """Return the maps of one person (without the leading dimension) or of several."""
+        maps = {name: m[index] for name, m in self._asdict().items() if m is not None}
+        return ChartOutputs(**maps)
+
 
 def quantize_uv(uv: FloatArray) -> ByteArray:
     """Turn U, V into bytes the way every DensePose file does: trunc(clamp(uv, 0, 1) * 255).

@@ -1,0 +1,112 @@
+"""Heads of the dense branch: from a person's pooled features to features for the chart predictor.
+
+R: boxes. C: channels. P: pooled size.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from iuv.config import DenseConfig
+from iuv.modeling.layers import ConvNorm
+
+__all__ = ["ConvHead", "DeepLabHead"]
+
+_GROUPS = 32
+_ASPP_RATES = (6, 12, 56)
+
+
+class ConvHead(nn.Module):
+    """A stack of 3x3 convolutions with ReLU: [R, C_in, P, P] → [R, conv_dim, P, P].
+
+    Source: Güler et al., DensePose (2018), section 4.
+    """
+
+    def __init__(self, in_channels: int, config: DenseConfig) -> None:
+        super().__init__()
+        self.convs = _conv_stack(in_channels, config, group_norm=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the head's features."""
+        for conv in self.convs:
+            x = F.relu_(conv(x))
+        return x
+
+
+class DeepLabHead(nn.Module):
+    """ASPP, optional self-attention, then 3x3 convolutions with group norm and ReLU.
+
+    [R, C_in, P, P] → [R, conv_dim, P, P]. Sources: Chen et al., Rethinking Atrous Convolution
+    (2017); Wang et al., Non-local Neural Networks (2018).
+    """
+
+    def __init__(self, in_channels: int, config: DenseConfig) -> None:
+        super().__init__()
+        self.aspp = _ASPP(in_channels)
+        self.attention = _NonLocal(in_channels) if config.nonlocal_block else None
+        self.convs = _conv_stack(in_channels, config, group_norm=config.group_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the head's features."""
+        x = self.aspp(x)
+        if self.attention is not None:
+            x = self.attention(x)
+        for conv in self.convs:
+            x = F.relu_(conv(x))
+        return x
+
+
+def _conv_stack(in_channels: int, config: DenseConfig, *, group_norm: bool) -> nn.ModuleList:
+    channels = [in_channels] + [config.conv_dim] * config.num_convs
+    return nn.ModuleList(
+        ConvNorm(before, after, 3, nn.GroupNorm(_GROUPS, after) if group_norm else None)
+        for before, after in pairwise(channels)
+    )
+
+
+class _ASPP(nn.Module):
+    """Atrous spatial pyramid pooling: the same map seen at several dilations and as a whole."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+        def norm() -> nn.GroupNorm:
+            return nn.GroupNorm(_GROUPS, channels)
+
+        self.branches = nn.ModuleList([ConvNorm(channels, channels, 1, norm())])
+        for rate in _ASPP_RATES:
+            self.branches.append(ConvNorm(channels, channels, 3, norm(), dilation=rate))
+        self.pooled = ConvNorm(channels, channels, 1, norm())
+        self.project = nn.Conv2d(5 * channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branches = [F.relu_(branch(x)) for branch in self.branches]
+        whole = F.relu_(self.pooled(x.mean(dim=(2, 3), keepdim=True)))
+        branches.append(whole.expand_as(x))
+        return F.relu_(self.project(torch.cat(branches, dim=1)))
+
+
+class _NonLocal(nn.Module):
+    """Every position attends to a subsampled map; unscaled dot products, as in the reference."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        width = channels // 2
+        self.query = nn.Conv2d(channels, width, 1)
+        self.key = nn.Conv2d(channels, width, 1)
+        self.value = nn.Conv2d(channels, width, 1)
+        self.project = nn.Conv2d(width, channels, 1)
+        self.norm = nn.GroupNorm(_GROUPS, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.query(x).flatten(2)  # [R, width, P * P]
+        key = F.max_pool2d(self.key(x), 2).flatten(2)
+        value = F.max_pool2d(self.value(x), 2).flatten(2)
+        attention = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+        attended = (value @ attention.transpose(1, 2)).unflatten(2, x.shape[2:])
+        out: Tensor = x + self.norm(self.project(attended))
+        return out

@@ -1,0 +1,78 @@
+"""Layers shared by the networks.
+
+N: images or boxes. C: channels. H, W: feature map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConvNorm", "FrozenBatchNorm2d"]
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm whose statistics and affine parameters are fixed: four buffers, no parameters."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels) - eps)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return [C], [C]: the layer is ``x * scale + shift``."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] → [N, C, H, W]."""
+        scale, shift = self.scale_and_shift()
+        return x * scale[:, None, None] + shift[:, None, None]
+
+
+class ConvNorm(nn.Module):
+    """A convolution followed by a norm; the convolution has a bias only if there is no norm.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd; the padding keeps the size.
+        norm: the layer after the convolution, or None.
+        stride: of the convolution.
+        dilation: of the convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        norm: nn.Module | None,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            bias=norm is None,
+        )
+        self.norm = norm if norm is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] → [N, C_out, H', W']."""
+        out: Tensor = self.norm(self.conv(x))
+        return out

@@ -1,0 +1,160 @@
+"""The whole network: from normalised images to people's boxes and raw chart outputs.
+
+`RCNN.forward` is the R-CNN recipe, written once and in order. Its heavy parts (`trunk`, `box_head`,
+`decoder`, `dense`) take tensors and return tensors, so that an engine can run each elsewhere.
+
+N: images. C: pyramid channels. H, W: padded input size. R: boxes. D: detections of one image.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from iuv.config import BackboneConfig, DenseConfig, ModelConfig, RPNConfig
+from iuv.modeling.box_head import BOX_WEIGHTS, Boxes, BoxHead, select_boxes
+from iuv.modeling.chart import ChartPredictor
+from iuv.modeling.dense_head import ConvHead, DeepLabHead
+from iuv.modeling.fpn import FPN, PyramidDecoder
+from iuv.modeling.resnet import STAGE_CHANNELS, ResNet
+from iuv.modeling.rpn import RPNHead, decode_proposals, select_proposals
+from iuv.ops.boxes import decode_deltas
+from iuv.ops.roi_align import pool_pyramid
+from iuv.results import ChartOutputs
+
+__all__ = ["RCNN", "DenseBranch", "Detections", "Trunk", "TrunkOutputs"]
+
+
+class TrunkOutputs(NamedTuple):
+    """What one look at the images gives."""
+
+    features: tuple[Tensor, ...]
+    """p2..p6, [N, C, H / stride, W / stride] at strides 4, 8, 16, 32, 64."""
+    logits: list[Tensor]
+    """Per level [N, A, H / stride, W / stride]: anchor scores."""
+    deltas: list[Tensor]
+    """Per level [N, A * 4, H / stride, W / stride]: anchor refinements."""
+
+
+class Detections(NamedTuple):
+    """The people of one image, best score first."""
+
+    boxes: Tensor
+    """[D, 4] xyxy in pixels of the network input."""
+    scores: Tensor
+    """[D], 0..1."""
+    classes: Tensor
+    """int64 [D]."""
+    charts: ChartOutputs
+    """Raw maps, D of each."""
+
+
+class Trunk(nn.Module):
+    """ResNet, FPN and RPN head: [N, 3, H, W] → `TrunkOutputs`."""
+
+    def __init__(self, backbone: BackboneConfig, rpn: RPNConfig) -> None:
+        super().__init__()
+        self.resnet = ResNet(backbone.depth)
+        self.fpn = FPN(STAGE_CHANNELS, backbone.fpn_channels)
+        self.rpn = RPNHead(backbone.fpn_channels, len(rpn.aspect_ratios))
+
+    def forward(self, images: Tensor) -> TrunkOutputs:
+        """Return pyramid features and RPN maps of normalised images."""
+        features = self.fpn(self.resnet(images))
+        return TrunkOutputs(features, *self.rpn(features))
+
+
+class DenseBranch(nn.Module):
+    """Head and chart predictor: pooled features [R, C, P, P] → `ChartOutputs`."""
+
+    def __init__(self, in_channels: int, config: DenseConfig) -> None:
+        super().__init__()
+        head = DeepLabHead if config.head == "deeplab" else ConvHead
+        self.head = head(in_channels, config)
+        self.chart = ChartPredictor(config)
+
+    def forward(self, pooled: Tensor) -> ChartOutputs:
+        """Return the raw maps of each box."""
+        outputs: ChartOutputs = self.chart(self.head(pooled))
+        return outputs
+
+
+class RCNN(nn.Module):
+    """A DensePose model. Build it with a configuration, load weights with `iuv.checkpoint`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.backbone.fpn_channels
+        self.trunk = Trunk(config.backbone, config.rpn)
+        self.box_head = BoxHead(channels, config.box)
+        self.decoder = PyramidDecoder(channels) if config.dense.decoder else None
+        self.dense = DenseBranch(channels, config.dense)
+
+    def forward(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Find the people of each image.
+
+        Args:
+            images: [N, 3, H, W], B, G, R with the mean subtracted, zero-padded at the right and
+                bottom to multiples of 32.
+            sizes: (height, width) of each image without the padding.
+        """
+        features, logits, deltas = self.trunk(images)
+        proposals = select_proposals(
+            *decode_proposals(logits, deltas, self.config.rpn), sizes, self.config.rpn
+        )
+        people = self.detect_boxes(features, [boxes for boxes, _ in proposals], sizes)
+        charts = self.read_charts(features, [found.boxes for found in people])
+        return [Detections(*found, maps) for found, maps in zip(people, charts, strict=True)]
+
+    def detect_boxes(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[Boxes]:
+        """Classify and refine the proposals of each image ([R_i, 4]) into detections."""
+        config = self.config.box
+        pooled = pool_pyramid(
+            features[:4],
+            proposals,
+            pool_size=config.pool_size,
+            sampling_ratio=config.sampling_ratio,
+            aligned=config.aligned,
+        )
+        logits, deltas = self.box_head(pooled)
+        boxes = decode_deltas(deltas, torch.cat(list(proposals)), BOX_WEIGHTS)
+        counts = [len(image_proposals) for image_proposals in proposals]
+        return [
+            select_boxes(*outputs, config)
+            for outputs in zip(logits.split(counts), boxes.split(counts), sizes, strict=True)
+        ]
+
+    def read_charts(
+        self, features: Sequence[Tensor], boxes: Sequence[Tensor]
+    ) -> list[ChartOutputs]:
+        """Run the dense branch on given boxes ([D_i, 4] per image): raw maps for each image."""
+        config = self.config.dense
+        counts = [len(image_boxes) for image_boxes in boxes]
+        if sum(counts) == 0:
+            return [self._no_charts(features[0]) for _ in counts]
+        sources = features[:4] if self.decoder is None else [self.decoder(features[:4])]
+        pooled = pool_pyramid(
+            sources,
+            boxes,
+            pool_size=config.pool_size,
+            sampling_ratio=config.sampling_ratio,
+            aligned=config.aligned,
+        )
+        outputs: ChartOutputs = self.dense(pooled)
+        ends = list(itertools.accumulate(counts, initial=0))
+        return [outputs.at(slice(start, end)) for start, end in itertools.pairwise(ends)]
+
+    def _no_charts(self, like: Tensor) -> ChartOutputs:
+        size = self.config.dense.heatmap_size
+        channels = self.dense.chart.channels
+        return ChartOutputs(**{k: like.new_zeros((0, c, size, size)) for k, c in channels.items()})

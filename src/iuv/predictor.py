@@ -1,0 +1,261 @@
+"""From images to people.
+
+    photo → read_image → resize → RCNN (modeling/rcnn.py) → decode_people (decode.py) → People
+
+H x W: an image as given. h x w: resized to the network's input size.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from iuv.checkpoint import fetch, load_weights, read_config
+from iuv.config import ConfigError, InputConfig, ModelConfig
+from iuv.decode import decode_people
+from iuv.detectron2_yaml import read_detectron2_yaml
+from iuv.images import ImageInput, read_image
+from iuv.modeling.rcnn import RCNN
+from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
+from iuv.results import People
+from iuv.runtime.eager import prepare_eager
+from iuv.zoo import get_model
+
+__all__ = ["Predictor", "load", "pick_device"]
+
+ByteArray = npt.NDArray[np.uint8]
+ChannelOrder = Literal["rgb", "bgr"]
+
+_STRIDE = 32  # inputs are padded to multiples of it, so that all pyramid levels line up
+_YAML = {".yaml", ".yml"}
+_WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
+
+
+def load(
+    model: str | os.PathLike[str] = "R_50_FPN_s1x",
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    config: ModelConfig | str | None = None,
+    device: str | torch.device = "auto",
+    min_score: float = 0.5,
+    max_people: int = 100,
+) -> Predictor:
+    """Load a model, ready to predict.
+
+    Args:
+        model: a name of the zoo (see `iuv.list_models`; its weights are downloaded once), a weights
+            file, or a Detectron2 YAML.
+        weights: a weights file to use in place of the model's own; needed with a YAML.
+        config: what a weights file holds: a `ModelConfig` or a name of the zoo. Not needed for
+            files in our own format, which carry it.
+        device: ``"auto"`` (CUDA, else MPS, else CPU) or anything `torch.device` takes.
+        min_score: people must score above this, 0..1.
+        max_people: at most so many per image, best first.
+
+    Raises:
+        ConfigError: the configuration is missing, broken or unsupported.
+        UnknownModelError: the zoo has no such model; the message lists near names.
+        CheckpointError: the weights are broken or do not fit the model.
+        FileNotFoundError: there is no such file.
+        DownloadError: the weights could not be fetched; the message says what to put where.
+    """
+    target = pick_device(device)
+    chosen, path = _resolve(model, weights, config)
+    chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
+    with torch.device("meta"):  # no memory and no initialisation: the weights are about to come
+        network = RCNN(chosen)
+    load_weights(network, path)
+    return Predictor(prepare_eager(network, target), device=target)
+
+
+def _resolve(
+    model: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None,
+    config: ModelConfig | str | None,
+) -> tuple[ModelConfig, Path]:
+    """Find the configuration and the weights file that `load`'s arguments mean."""
+    path = Path(model)
+    if path.suffix.lower() in _YAML:
+        if weights is None:
+            raise ConfigError(f"{path} describes a model without weights; give weights=FILE too")
+        return read_detectron2_yaml(path), _existing(Path(weights))
+    if path.suffix.lower() in _WEIGHTS or path.is_file():
+        path = _existing(path if weights is None else Path(weights))
+        found = get_model(config).config if isinstance(config, str) else config
+        found = found or read_config(path)
+        if found is None:
+            raise ConfigError(
+                f"{path} does not say which model it holds; give config=, e.g. "
+                f"iuv.load({str(model)!r}, config='R_50_FPN_s1x')"
+            )
+        return found, path
+    if config is not None:
+        raise ConfigError(f"config= goes with a weights file, not with the zoo name {str(model)!r}")
+    row = get_model(str(model))
+    return row.config, fetch(row.weights_url) if weights is None else _existing(Path(weights))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}")
+    return path
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the device that ``"auto"`` or a name means.
+
+    Raises:
+        ValueError: the name is not a device, or this machine does not have it.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here; try 'auto' or 'cpu'"
+        ) from error
+    return chosen
+
+
+class Predictor:
+    """A model that turns images into `People`. `load` makes one.
+
+    Args:
+        model: with weights, prepared by an engine (`iuv.runtime`).
+        device: where the model's weights are.
+    """
+
+    def __init__(self, model: RCNN, *, device: torch.device) -> None:
+        self.model = model
+        self.device = device
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration, detection settings included."""
+        return self.model.config
+
+    @overload
+    def __call__(self, inputs: ImageInput, *, channel_order: ChannelOrder = "rgb") -> People: ...
+    @overload
+    def __call__(
+        self, inputs: Iterable[ImageInput], *, channel_order: ChannelOrder = "rgb"
+    ) -> list[People]: ...
+    def __call__(
+        self, inputs: ImageInput | Iterable[ImageInput], *, channel_order: ChannelOrder = "rgb"
+    ) -> People | list[People]:
+        """Find the people in one image, or in each of several.
+
+        Args:
+            inputs: a path, PIL image, numpy array or torch tensor (see `iuv.images.read_image`), or
+                a list or generator of them.
+            channel_order: of arrays and tensors.
+
+        Returns:
+            `People` for one image, a list of `People` for several.
+
+        Raises:
+            ImageError: an input cannot be read as an image.
+        """
+        if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
+            return next(self.stream([inputs], channel_order=channel_order))
+        return list(self.stream(inputs, channel_order=channel_order))
+
+    def stream(
+        self,
+        inputs: Iterable[ImageInput],
+        *,
+        batch_size: int = 1,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Iterator[People]:
+        """Yield the people of each image, in order, holding no more than one batch in memory.
+
+        Images of a batch run together if their padded input sizes are equal, so that the result
+        does not depend on an image's neighbours.
+
+        Raises:
+            ImageError: an input cannot be read as an image.
+            ValueError: the batch size is below 1.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        iterator = iter(inputs)
+        while batch := list(itertools.islice(iterator, batch_size)):
+            images = [read_image(source, channel_order=channel_order) for source in batch]
+            sizes = [_input_size(image.shape[:2], self.config.input) for image in images]
+            groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+            for index, size in enumerate(sizes):
+                groups[_padded(size)].append(index)
+            people: dict[int, People] = {}
+            for members in groups.values():
+                found = self._predict([images[i] for i in members], [sizes[i] for i in members])
+                people.update(zip(members, found, strict=True))
+            yield from (people[index] for index in range(len(batch)))
+
+    @torch.inference_mode()
+    def _predict(
+        self, images: Sequence[ByteArray], sizes: Sequence[tuple[int, int]]
+    ) -> list[People]:
+        """Run the whole path for RGB images whose padded input sizes are equal."""
+        resized = [_resize(image, size) for image, size in zip(images, sizes, strict=True)]
+        batch = _normalise(resized, self.config.input, self.device)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # exact on CUDA too
+            detections = self.model(batch, sizes)
+        people = []
+        for image, size, found in zip(images, sizes, detections, strict=True):
+            full_size = (image.shape[0], image.shape[1])
+            boxes = clip_boxes(scale_boxes(found.boxes, size, full_size), full_size)
+            keep = non_empty(boxes)
+            people.append(
+                decode_people(found.charts.at(keep), boxes[keep], found.scores[keep], full_size)
+            )
+        return people
+
+
+def _input_size(size: tuple[int, ...], config: InputConfig) -> tuple[int, int]:
+    """Return (h, w): the short side as configured, unless that makes the long side too long."""
+    height, width = size
+    scale = config.short_side / min(height, width)
+    h, w = height * scale, width * scale
+    if max(h, w) > config.long_side:
+        shrink = config.long_side / max(h, w)
+        h, w = h * shrink, w * shrink
+    return max(int(h + 0.5), 1), max(int(w + 0.5), 1)
+
+
+def _padded(size: tuple[int, int]) -> tuple[int, int]:
+    return -size[0] % _STRIDE + size[0], -size[1] % _STRIDE + size[1]
+
+
+def _resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
+    """Resize [H, W, 3] to [h, w, 3] with Pillow's bilinear filter, as in training."""
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def _normalise(images: Sequence[ByteArray], config: InputConfig, device: torch.device) -> Tensor:
+    """Turn RGB images [h_i, w_i, 3] into the network's input, float32 [N, 3, h, w], B, G, R.
+
+    The mean is subtracted before the padding, so that the padding is 0.
+    """
+    height, width = _padded((images[0].shape[0], images[0].shape[1]))
+    mean = torch.tensor(config.pixel_mean_bgr, device=device)
+    std = torch.tensor(config.pixel_std_bgr, device=device)
+    batch = torch.zeros((len(images), height, width, 3), device=device)
+    for row, image in zip(batch, images, strict=True):
+        pixels = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device)
+        row[: image.shape[0], : image.shape[1]] = (pixels - mean) / std
+    return batch.permute(0, 3, 1, 2)  # channels-last, as the convolutions want it
