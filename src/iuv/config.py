@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -171,6 +173,11 @@ class DenseConfig:
             not (self.nonlocal_block and self.head != "deeplab"),
             "dense.nonlocal_block needs dense.head='deeplab'",
         )
+        _require(
+            self.head != "deeplab" or not self.group_norm or self.conv_dim % 32 == 0,
+            "dense.conv_dim must be a multiple of 32, the number of groups of the DeepLab head's "
+            f"group norm, got {self.conv_dim}",
+        )
 
     @property
     def heatmap_size(self) -> int:
@@ -196,10 +203,17 @@ class ModelConfig:
         Raises:
             ConfigError: an unknown field, a wrong type or a value out of range.
         """
-        config = self
+        hints = _field_types()
+        sections: dict[str, dict[str, Any]] = {}
         for path, value in changes.items():
-            config = _replace_path(config, path.split("."), value, path)
-        return config
+            if path not in hints:
+                near = get_close_matches(path, hints, n=3) or sorted(hints)
+                raise ConfigError(f"unknown config field {path!r}; did you mean {', '.join(near)}?")
+            section, _, name = path.partition(".")
+            sections.setdefault(section, {})[name] = _cast(value, hints[path], path)
+        # A section at once, since its fields may constrain each other.
+        new = {s: dataclasses.replace(getattr(self, s), **fields) for s, fields in sections.items()}
+        return dataclasses.replace(self, **new)
 
     def override(self, *assignments: str) -> ModelConfig:
         """Return a copy changed by assignments as typed on a command line: ``"box.min_score=0.3"``.
@@ -215,7 +229,7 @@ class ModelConfig:
             _require(bool(equals), f"expected FIELD=VALUE, e.g. box.min_score=0.3, got {text!r}")
             try:
                 changes[path.strip()] = ast.literal_eval(literal.strip())
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, TypeError):
                 changes[path.strip()] = literal.strip()
         return self.replace(**changes)
 
@@ -231,8 +245,14 @@ class ModelConfig:
         Raises:
             ConfigError: an unknown section or field, a wrong type or a value out of range.
         """
+        _require(isinstance(data, Mapping), f"a config must be a mapping, got {data!r}")
+        known = [f.name for f in dataclasses.fields(cls)]
         changes = {}
         for section, values in data.items():
+            _require(
+                section in known,
+                f"unknown config section {section!r}; the sections are {', '.join(known)}",
+            )
             _require(
                 isinstance(values, Mapping),
                 f"config section {section!r} must be a mapping, got {type(values).__name__}",
@@ -247,26 +267,22 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
-def _replace_path(config: Any, names: list[str], value: Any, path: str) -> Any:
-    fields = {f.name for f in dataclasses.fields(config)}
-    if names[0] not in fields:
-        near = get_close_matches(names[0], fields, n=3) or sorted(fields)
-        raise ConfigError(f"unknown config field {path!r}; did you mean: {', '.join(near)}?")
-    current = getattr(config, names[0])
-    if len(names) > 1:
-        _require(dataclasses.is_dataclass(current), f"config field {path!r} has no sub-fields")
-        new = _replace_path(current, names[1:], value, path)
-    else:
-        _require(not dataclasses.is_dataclass(current), f"{path!r} is a section, not a field")
-        new = _cast(value, typing.get_type_hints(type(config))[names[0]], path)
-    return dataclasses.replace(config, **{names[0]: new})
+@functools.cache
+def _field_types() -> dict[str, Any]:
+    """Return the type of every field by its dotted name, e.g. ``"box.min_score"`` → float."""
+    return {
+        f"{section}.{name}": hint
+        for section, cls in typing.get_type_hints(ModelConfig).items()
+        for name, hint in typing.get_type_hints(cls).items()
+    }
 
 
 def _cast(value: Any, hint: Any, path: str) -> Any:
     """Check a value against a field's type; whole numbers pass as floats, lists as tuples."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        _require(value in args, f"{path} must be one of {args}, got {value!r}")
+        ok = any(value == a and type(value) is type(a) for a in args)  # 50.0 is not 50
+        _require(ok, f"{path} must be one of {args}, got {value!r}")
         return value
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
@@ -275,10 +291,14 @@ def _cast(value: Any, hint: Any, path: str) -> Any:
     if origin is tuple:
         _require(isinstance(value, list | tuple), f"{path} must be a list, got {value!r}")
         fixed = args[-1] is not Ellipsis
-        _require(not fixed or len(value) == len(args), f"{path} needs {len(args)} values")
+        _require(
+            not fixed or len(value) == len(args), f"{path} needs {len(args)} values, got {value!r}"
+        )
         return tuple(_cast(v, args[0], path) for v in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float):
+        _require(math.isfinite(value), f"{path} must be finite, got {value!r}")
     ok = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     _require(ok, f"{path} must be {hint.__name__}, got {value!r}")
     return value
