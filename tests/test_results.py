@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from iuv.results import CONFIDENCE_FIELDS, People, Person, quantize_uv
+
+SIZE = (6, 8)  # H, W
+
+
+def make(box_xywh=(1, 2, 3, 2), part=1, score=0.9, **fields):
+    """A person whose whole box is one part; `part` may also be an array of labels."""
+    x, y, w, h = box_xywh
+    labels = np.broadcast_to(np.uint8(part), (h, w)).copy()
+    return Person(
+        **{
+            "image_size": SIZE,
+            "box_xyxy": np.array([x, y, x + w, y + h], dtype=np.float32),
+            "score": score,
+            "box_xywh": box_xywh,
+            "labels": labels,
+            "uv": np.stack([np.full((h, w), c, dtype=np.float32) for c in (0.5, 0.25)])
+            * (labels > 0),
+            **fields,
+        }
+    )
+
+
+def people(*persons):
+    return People(SIZE, persons)
+
+
+THREE = people(
+    make((0, 0, 2, 2), part=1, score=0.9),
+    make((1, 1, 4, 4), part=2, score=0.8),
+    make((4, 3, 2, 2), part=3, score=0.7),
+)
+
+
+def test_uv_is_clamped_and_truncated():
+    uv = np.float32([-0.5, 0.0, 0.999, 1.0, 1.5, 1 / 255, 127.99 / 255])
+    assert quantize_uv(uv).tolist() == [0, 0, 254, 255, 255, 1, 127]
+    assert quantize_uv(uv).dtype == np.uint8
+
+
+def test_every_byte_survives_a_round_trip():
+    exact = np.arange(256, dtype=np.float32)
+    assert quantize_uv((exact + np.float32(0.5)) / np.float32(255)).tolist() == list(range(256))
+
+
+def test_iuv_of_a_person():
+    person = make((1, 2, 3, 2), part=np.array([[7, 0, 7], [7, 7, 7]]))
+    iuv = person.iuv()
+    assert (iuv.shape, iuv.dtype) == ((*SIZE, 3), np.uint8)
+    assert iuv[2:4, 1:4].tolist() == person.iuv_crop().tolist()
+    assert iuv[2, 1].tolist() == [7, 127, 63]
+    assert iuv[2, 2].tolist() == [0, 0, 0]
+    assert np.count_nonzero(iuv[..., 0]) == 5
+    assert np.array_equal(person.mask(), iuv[..., 0] == 7)
+
+
+@pytest.mark.parametrize("x", range(-6, 12))
+@pytest.mark.parametrize("y", [-5, -2, 0, 1, 5, 9])
+def test_paste_cuts_at_the_borders(x, y):
+    w, h = 4, 3
+    labels = np.arange(1, 13).reshape(h, w)
+    person = make((x, y, w, h), part=labels)
+    expected = np.zeros(SIZE, dtype=np.uint8)
+    for row in range(h):
+        for column in range(w):
+            if 0 <= y + row < SIZE[0] and 0 <= x + column < SIZE[1]:
+                expected[y + row, x + column] = labels[row, column]
+    image, maps = person.paste()
+    canvas = np.zeros(SIZE, dtype=np.uint8)
+    canvas[image] = person.labels[maps]
+    assert np.array_equal(canvas, expected)
+    assert np.array_equal(person.iuv()[..., 0], expected)
+    assert np.array_equal(person.mask(), expected > 0)
+    assert np.array_equal(people(person).iuv()[..., 0], expected)
+    assert np.array_equal(people(person).instances(), expected > 0)
+
+
+def test_a_box_larger_than_the_image():
+    person = make((-3, -4, 20, 20), part=9)
+    assert (person.iuv()[..., 0] == 9).all()
+
+
+def test_the_better_score_is_on_top():
+    iuv = THREE.iuv()
+    assert iuv[0:2, 0:2, 0].tolist() == [[1, 1], [1, 1]]
+    assert iuv[1, 2, 0] == 2
+    assert iuv[3:5, 4:6, 0].tolist() == [[2, 3], [2, 3]]
+    assert np.array_equal(THREE.labels(), iuv[..., 0])
+    assert np.array_equal(THREE.instances(), iuv[..., 0])  # persons 1, 2, 3 show parts 1, 2, 3
+    assert THREE.instances().dtype == np.int32
+
+
+def test_background_inside_a_better_box_does_not_hide_others():
+    hole = make((0, 0, 3, 1), part=np.array([[5, 0, 5]]), score=0.9)
+    below = make((0, 0, 3, 1), part=6, score=0.8)
+    assert people(hole, below).iuv()[0, :3, 0].tolist() == [5, 6, 5]
+    assert people(hole, below).instances()[0, :3].tolist() == [1, 2, 1]
+
+
+def test_masks_show_each_person_whole():
+    masks = THREE.masks()
+    assert (masks.shape, masks.dtype) == ((3, *SIZE), np.bool_)
+    assert masks.sum(axis=(1, 2)).tolist() == [4, 16, 4]
+
+
+def test_boxes_and_scores():
+    assert THREE.boxes_xyxy.tolist() == [[0, 0, 2, 2], [1, 1, 5, 5], [4, 3, 6, 5]]
+    assert THREE.boxes_xyxy.dtype == THREE.scores.dtype == np.float32
+    assert THREE.scores.tolist() == pytest.approx([0.9, 0.8, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (slice(1, None), [1, 2]),
+        (slice(None, None, -1), [2, 1, 0]),
+        ([2, 0], [2, 0]),
+        ([-1], [2]),
+        ([], []),
+        (np.array([True, False, True]), [0, 2]),
+        ([False, True, False], [1]),
+        (np.array([1, 1]), [1, 1]),
+        (np.zeros(0, dtype=np.float64), []),
+    ],
+)
+def test_indexing_with_many_gives_people(key, expected):
+    chosen = THREE[key]
+    assert isinstance(chosen, People)
+    assert chosen.image_size == SIZE
+    assert [THREE.persons.index(person) for person in chosen] == expected
+
+
+def test_indexing_with_one_gives_a_person():
+    assert THREE[0] is THREE.persons[0]
+    assert THREE[-1] is THREE[np.int64(2)] is THREE.persons[2]
+    assert list(THREE) == list(THREE.persons)
+    assert len(THREE) == 3
+    with pytest.raises(IndexError):
+        THREE[3]
+    with pytest.raises(IndexError):
+        THREE[[True]]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [("all", [0, 1, 2]), ("best", [0]), ("largest", [1]), (0, [0]), (2, [2]), (3, [])],
+)
+def test_select(which, expected):
+    assert [THREE.persons.index(person) for person in THREE.select(which)] == expected
+    assert len(people().select(which)) == 0
+
+
+@pytest.mark.parametrize("which", ["worst", -1, None, 1.0])
+def test_select_refuses(which):
+    with pytest.raises(ValueError, match=r"cannot select people by .*; use 'best', 'largest', "):
+        THREE.select(which)
+
+
+def test_nobody_never_raises():
+    nobody = people()
+    assert len(nobody) == 0
+    assert list(nobody) == []
+    assert nobody.boxes_xyxy.shape == (0, 4)
+    assert nobody.boxes_xyxy.dtype == nobody.scores.dtype == np.float32
+    assert nobody.scores.shape == (0,)
+    assert nobody.iuv().shape == (*SIZE, 3)
+    assert not nobody.iuv().any()
+    assert not nobody.labels().any()
+    assert not nobody.instances().any()
+    assert nobody.masks().shape == (0, *SIZE)
+    assert len(nobody[:1]) == len(nobody[[]]) == len(nobody[nobody.scores > 0.5]) == 0
+    assert repr(nobody) == "People(0 in 8x6; scores -)"
+    assert repr(THREE) == "People(3 in 8x6; scores 0.90, 0.80, 0.70)"
+
+
+def test_confidences():
+    assert make().confidences() == {}
+    maps = {name: np.full((2, 3), i, dtype=np.float32) for i, name in enumerate(CONFIDENCE_FIELDS)}
+    person = make(**maps)
+    assert list(person.confidences()) == list(CONFIDENCE_FIELDS)
+    assert person.confidences()["kappa_v"] is maps["kappa_v"]
+    assert list(make(sigma_2=maps["sigma_2"]).confidences()) == ["sigma_2"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"box_xyxy": np.zeros(5, dtype=np.float32)}, r"box_xyxy must have shape \(4,\), got \(5,"),
+        (
+            {"labels": np.zeros((3, 2), dtype=np.uint8)},
+            r"labels must be uint8 of shape \(2, 3\) .*, got uint8 of shape \(3, 2\)",
+        ),
+        ({"labels": np.zeros((2, 3), dtype=np.int64)}, r"labels must be uint8 .*, got int64"),
+        ({"uv": np.zeros((2, 3), dtype=np.float32)}, r"uv must have shape \(2, 2, 3\), got \(2, 3"),
+        (
+            {"kappa_u": np.zeros((1, 2), dtype=np.float32)},
+            r"kappa_u must have shape \(2, 3\), got \(1, 2\)",
+        ),
+    ],
+)
+def test_persons_with_maps_that_do_not_fit(fields, message):
+    with pytest.raises(ValueError, match=message):
+        make(**fields)
+
+
+def test_people_of_another_image():
+    with pytest.raises(ValueError, match=r"of size \(5, 5\) cannot be among .* of size \(6, 8\)"):
+        people(make(), make(image_size=(5, 5)))
