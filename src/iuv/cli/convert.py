@@ -1,0 +1,79 @@
+"""``iuv convert``: from one checkpoint format to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from iuv.config import ModelConfig
+
+__all__ = ["convert"]
+
+_FORMATS = (".safetensors", ".pkl", ".pth")
+
+
+def convert(
+    weights: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="A checkpoint of any readable format."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            dir_okay=False,
+            help="Where to write: .safetensors (with the configuration in it), or .pkl or .pth "
+            "in Detectron2's layout.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|YAML",
+            help="What the checkpoint holds: a name of the zoo or a Detectron2 YAML. "
+            "A .safetensors file of iuv says it itself.",
+        ),
+    ] = None,
+) -> None:
+    """Convert a checkpoint to another format, checking that it fits its model."""
+    if out.suffix not in _FORMATS:
+        raise ValueError(f"{out}: the name must end in one of {', '.join(_FORMATS)}")
+    if not out.parent.is_dir():
+        raise ValueError(f"{out.parent}: no such folder; create it first")
+    if out.exists() and out.samefile(weights):
+        raise ValueError(f"{out}: is the checkpoint itself; write to another file")
+    config = _config(weights, model)
+    # Imported here, as torch takes a second that `iuv --help` need not wait for.
+    import torch
+
+    from iuv.checkpoint import load_weights, save_weights
+    from iuv.modeling.rcnn import RCNN
+
+    with torch.device("meta"):
+        network = RCNN(config)
+    load_weights(network, weights)
+    save_weights(network.state_dict(), config, out)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    typer.echo(f"{out}: {millions:.1f} million parameters")
+
+
+def _config(weights: Path, model: str | None) -> ModelConfig:
+    if model is None:
+        from iuv.checkpoint import read_config
+
+        config = read_config(weights)
+        if config is None:
+            raise ValueError(
+                f"{weights} does not say which model it holds; "
+                "give --model NAME, e.g. --model R_50_FPN_s1x (`iuv models` lists all)"
+            )
+        return config
+    if Path(model).suffix.lower() in (".yaml", ".yml"):
+        from iuv.detectron2_yaml import read_detectron2_yaml
+
+        return read_detectron2_yaml(model)
+    from iuv.zoo import get_model
+
+    return get_model(model).config

@@ -1,0 +1,12 @@
+"""How errors read on a terminal."""
+
+from __future__ import annotations
+
+__all__ = ["explain"]
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error says, without the number of an operating-system error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

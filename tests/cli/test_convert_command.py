@@ -1,0 +1,88 @@
+"""``iuv convert``: there and back through every format, and what it refuses."""
+
+import os
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import iuv.checkpoint
+from iuv.cli.app import app
+from iuv.detectron2_yaml import read_detectron2_yaml
+from iuv.modeling.rcnn import RCNN
+
+SMALL_MODEL = """\
+_BASE_: densepose_rcnn_R_50_FPN_s1x.yaml
+MODEL:
+  ROI_BOX_HEAD: {FC_DIM: 8}
+  ROI_DENSEPOSE_HEAD: {CONV_HEAD_DIM: 8}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a small model in our own format, and its YAML."""
+    folder = tmp_path_factory.mktemp("convert")
+    (folder / "small.yaml").write_text(SMALL_MODEL)
+    config = read_detectron2_yaml(folder / "small.yaml")
+    network = RCNN(config)
+    with torch.no_grad():
+        for number, parameter in enumerate(network.parameters()):
+            parameter.fill_(number / 100)
+    iuv.checkpoint.save_weights(network.state_dict(), config, folder / "small.safetensors")
+    return folder
+
+
+@pytest.fixture
+def convert(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    return lambda *arguments: CliRunner().invoke(app, ["convert", *arguments])
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pth"])
+def test_there_and_back(convert, suffix):
+    there = convert("small.safetensors", f"small{suffix}")
+    assert there.exit_code == 0, there.output
+    assert there.stdout.startswith(f"small{suffix}: ")
+    assert there.stdout.endswith("million parameters\n")
+    with open(f"small{suffix}", "rb") as file:
+        assert b"backbone.bottom_up.stem.conv1.weight" in file.read()
+
+    back = convert(f"small{suffix}", "back.safetensors", "--model", "small.yaml")
+    assert back.exit_code == 0, back.output
+    with open("small.safetensors", "rb") as before, open("back.safetensors", "rb") as after:
+        assert before.read() == after.read()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["small.safetensors", "out.onnx"], "out.onnx: the name must end in one of .safetensors"),
+        (["small.safetensors", "gone/out.pkl"], "gone: no such folder; create it first"),
+        (["small.safetensors", "./small.safetensors"], "is the checkpoint itself"),
+        (
+            ["small.yaml", "out.pkl", "--model", "R_50_FPN"],
+            "unknown model 'R_50_FPN'; did you mean",
+        ),
+        (["small.safetensors", "out.pkl", "--model", "gone.yaml"], "gone.yaml"),
+        (["small.safetensors", "out.pkl", "--model", "R_50_FPN_s1x"], "small.safetensors"),
+    ],
+)
+def test_refusals(convert, arguments, message):
+    result = convert(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert not os.path.exists("out.pkl")
+
+
+def test_weights_that_do_not_say_what_they_are(convert):
+    torch.save({"model": {}}, "plain.pth")
+    result = convert("plain.pth", "out.pkl")
+    assert result.exit_code == 2
+    assert "plain.pth does not say which model it holds; give --model NAME" in result.stderr
+
+
+def test_missing_weights(convert):
+    result = convert("gone.pkl", "out.pkl")
+    assert result.exit_code == 2
+    assert "gone.pkl" in result.stderr
