@@ -1,0 +1,148 @@
+"""``iuv predict``: photos in, files out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from iuv.cli.progress import ProgressReport
+from iuv.cli.sources import find_sources
+
+if TYPE_CHECKING:
+    from iuv.predictor import Predictor
+
+__all__ = ["predict"]
+
+_DEFAULT_MODEL = "R_50_FPN_s1x"
+_DEFAULT_MIN_SCORE = 0.5
+_DEFAULT_SAVE = "overlay,iuv"
+"""What a first look wants: a picture to judge by, and the data."""
+
+
+class Engine(str, Enum):
+    """What runs the network."""
+
+    auto = "auto"
+    eager = "eager"
+
+
+def predict(  # noqa: PLR0913, PLR0917 - one per option
+    context: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, folders of images, quoted globs, or .txt lists of paths.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results; made if missing.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Name of the zoo (see `iuv models`), a Detectron2 YAML, or a .safetensors of iuv. "
+            f"[default: the preset's, or {_DEFAULT_MODEL}]",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Weights to use in place of the model's own.",
+        ),
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help=f"People must score above this. [default: the preset's, or {_DEFAULT_MIN_SCORE}]",
+            show_default=False,
+        ),
+    ] = None,
+    max_people: Annotated[
+        int, typer.Option(min=1, help="At most so many people per image, best scores first.")
+    ] = 100,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            metavar="best|largest|all|INDEX",
+            help="Which people to keep; 0 is the best. [default: all, or as the preset says]",
+            show_default=False,
+        ),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND,...",
+            help="What to write: npz, iuv, overlay, segm, u, v, contour, bbox, json, dump. "
+            f"[default: {_DEFAULT_SAVE}, or nothing beside a preset]",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Write exactly what a downstream tool expects, e.g. viton_hd."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ...")
+    ] = "auto",
+    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images that go through the network together.")
+    ] = 1,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Search folders to any depth.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Skip an image when all its results exist.")
+    ] = False,
+) -> None:
+    """Find the people in photos and write their body parts and surface coordinates.
+
+    One set of results per image, named after it. An image that cannot be read or written is
+    reported and skipped; the rest is done and the exit code is 1.
+    """
+    # Imported here, as torch takes a second that `iuv --help` need not wait for.
+    from iuv.cli.batch import Batch
+    from iuv.cli.outputs import Outputs
+
+    if save is None and preset is None:
+        save = _DEFAULT_SAVE
+    outputs = Outputs.parse(out, save=save, preset=preset, person=person)
+    sources = find_sources(inputs, recursive=recursive, results=out)
+    outputs.check(sources)
+    todo = [s for s in sources if not (skip_existing and outputs.exist(s))]
+
+    report = ProgressReport(len(todo), debug=context.find_root().params["debug"])
+    if todo:
+        recommended = outputs.preset
+        if min_score is None:
+            min_score = recommended.min_score if recommended else _DEFAULT_MIN_SCORE
+        if model is None and recommended:
+            model = recommended.model
+        predictor = _load(model, weights, device=device, min_score=min_score, max_people=max_people)
+        with report:
+            Batch(predictor, outputs.write, report, batch_size).run(todo)
+    report.summarise(skipped=len(sources) - len(todo), folder=out)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _load(model: str | None, weights: Path | None, **options: Any) -> Predictor:
+    import iuv.predictor
+    from iuv.checkpoint import read_config
+
+    if model is None and weights is not None and read_config(weights) is not None:
+        return iuv.predictor.load(weights, **options)  # the file says what it is
+    return iuv.predictor.load(model or _DEFAULT_MODEL, weights=weights, **options)
