@@ -45,8 +45,9 @@ def _rules() -> list[dict]:
     return json.loads((GOLDEN / "weights_table.json").read_text())
 
 
+@functools.cache
 def weight(key: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The hash weight of one released (Detectron2) key."""
+    """The hash weight of one released (Detectron2) key; shared, so leave it as it is."""
     rule = next(
         r
         for r in _rules()

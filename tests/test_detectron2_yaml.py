@@ -119,7 +119,6 @@ def test_every_field_can_be_set(tmp_path):
                 "MODEL.PIXEL_MEAN": (1.0, 2, 3.5),
                 "MODEL.PIXEL_STD": [57.0, 58.0, 59.0],
                 "MODEL.RESNETS.DEPTH": 101,
-                "MODEL.FPN.OUT_CHANNELS": 128,
                 "MODEL.ANCHOR_GENERATOR.SIZES": [[16], [32], [64], [128], [256]],
                 "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [[0.5, 2.0]] * 5,
                 "MODEL.RPN.PRE_NMS_TOPK_TEST": 900,
@@ -158,7 +157,7 @@ def test_every_field_can_be_set(tmp_path):
             "pixel_mean_bgr": [1.0, 2.0, 3.5],
             "pixel_std_bgr": [57.0, 58.0, 59.0],
         },
-        "backbone": {"depth": 101, "fpn_channels": 128},
+        "backbone": {"depth": 101, "fpn_channels": 256},
         "rpn": {
             "anchor_sizes": [16, 32, 64, 128, 256],
             "aspect_ratios": [0.5, 2.0],

@@ -190,16 +190,23 @@ def test_confidences():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"box_xyxy": np.zeros(5, dtype=np.float32)}, r"box_xyxy must have shape \(4,\), got \(5,"),
+        (
+            {"box_xyxy": np.zeros(5, dtype=np.float32)},
+            r"box_xyxy must be float32 of shape \(4,\), got float32 of shape \(5,",
+        ),
+        ({"box_xyxy": np.zeros(4)}, r"box_xyxy must be float32 .*, got float64"),
         (
             {"labels": np.zeros((3, 2), dtype=np.uint8)},
             r"labels must be uint8 of shape \(2, 3\) .*, got uint8 of shape \(3, 2\)",
         ),
         ({"labels": np.zeros((2, 3), dtype=np.int64)}, r"labels must be uint8 .*, got int64"),
-        ({"uv": np.zeros((2, 3), dtype=np.float32)}, r"uv must have shape \(2, 2, 3\), got \(2, 3"),
+        (
+            {"uv": np.zeros((2, 3), dtype=np.float32)},
+            r"uv must be float32 of shape \(2, 2, 3\), got float32 of shape \(2, 3",
+        ),
         (
             {"kappa_u": np.zeros((1, 2), dtype=np.float32)},
-            r"kappa_u must have shape \(2, 3\), got \(1, 2\)",
+            r"kappa_u must be float32 of shape \(2, 3\), got float32 of shape \(1, 2\)",
         ),
     ],
 )

@@ -91,7 +91,6 @@ def test_densepose_1_rows_are_as_published(name):
     assert ours.weights_url == published["weights_url"]
     assert ours.licence == PUBLISHED["license"]
     assert (ours.model_id, ours.lr_schedule, ours.dp_ap_gps, ours.segm_ap) == (None,) * 4
-    assert ours.config.input.pixel_mean_bgr == (102.9801, 115.9465, 122.7717)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +101,7 @@ def test_densepose_1_rows_are_as_published(name):
     ],
 )
 def test_densepose_1_has_the_legacy_architecture(name, legacy):
-    theirs, ours = get_model(name).config, get_model(legacy).config
-    assert (theirs.backbone, theirs.rpn, theirs.box, theirs.dense) == (
-        ours.backbone,
-        ours.rpn,
-        ours.box,
-        ours.dense,
-    )
+    assert get_model(name).config == get_model(legacy).config
 
 
 @pytest.mark.parametrize("name", [*CHARTS, *MASKS])

@@ -2,14 +2,14 @@
 
 The definition is simple: resample all maps to the box bilinearly, take the arg-max of coarse and
 fine segmentation, and where both say "person" read U and V of the winning part. Done literally,
-nearly all of the work is thrown away. Here
+most of the work is thrown away. Here
 
-* the arg-max is taken at map resolution first. Bilinear weights are convex, so wherever the four
-  neighbours of a pixel agree the answer is known; only pixels at borders blend all channels;
-* U, V and confidences are interpolated for the winning part alone;
+* bilinear resampling is two small matrix products, one per axis;
+* only the segmentation is resampled whole; U, V and confidences are interpolated for the winning
+  part of each foreground pixel alone;
 * rows are handled in bands, so that memory does not grow with the box.
 
-S: side of the maps. C: channels. h, w: box size in whole pixels. n: pixels of a band.
+S: side of the maps. C: channels. h, w: box size in whole pixels. n: foreground pixels of a band.
 Parity with Detectron2's chart result converter; `benchmarks/plain.py` has the literal form.
 """
 
@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from iuv.results import CONFIDENCE_FIELDS, ChartOutputs, People, Person
@@ -27,7 +26,6 @@ from iuv.results import CONFIDENCE_FIELDS, ChartOutputs, People, Person
 __all__ = ["box_to_pixels", "decode_people", "read_out"]
 
 _BAND_PIXELS = 1 << 19
-_BLEND_PIXELS = 1 << 16
 
 
 def box_to_pixels(box_xyxy: np.ndarray) -> tuple[int, int, int, int]:
@@ -76,103 +74,68 @@ def read_out(maps: ChartOutputs, *, height: int, width: int) -> dict[str, Tensor
         ``labels`` uint8 [h, w], ``uv`` float32 [2, h, w], and float32 [h, w] for each confidence
         the model has. U, V and the confidences of parts are 0 on the background.
     """
-    coarse, fine = _Segmentation.of(maps.coarse_segm), _Segmentation.of(maps.fine_segm)
     confidences = {name: getattr(maps, name) for name in CONFIDENCE_FIELDS}
     confidences = {name: m for name, m in confidences.items() if m is not None}
     per_part = {"u": maps.u, "v": maps.v}
     per_part |= {name: m for name, m in confidences.items() if len(m) > 1}
 
-    labels = torch.zeros(height * width, dtype=torch.uint8, device=maps.u.device)
-    values = maps.u.new_zeros((len(per_part), height * width))
-    side = maps.u.shape[-1]
+    rows, cols = _Axis.of(height, maps.u), _Axis.of(width, maps.u)
+    coarse = maps.coarse_segm @ cols.matrix.T  # [2 or 15, S, w]
+    fine = maps.fine_segm @ cols.matrix.T  # [25, S, w]
+    labels = torch.empty((height, width), dtype=torch.int64, device=maps.u.device)
+    values = maps.u.new_zeros((len(per_part), height, width))
     band = max(1, _BAND_PIXELS // width)
     for top in range(0, height, band):
-        rows = _Axis.of(top, min(top + band, height), height, side, maps.u)
-        samples = _Samples.of(rows, _Axis.of(0, width, width, side, maps.u), side)
-        person = coarse.argmax(samples).nonzero().squeeze(1)
-        samples = samples.at(person)
-        parts = fine.argmax(samples)
-        inside = parts.nonzero().squeeze(1)
-        samples, parts, pixels = samples.at(inside), parts[inside], person[inside] + top * width
-        labels[pixels] = parts.to(torch.uint8)
-        for row, part_maps in zip(values, per_part.values(), strict=True):
-            row[pixels] = samples.interpolate(part_maps.flatten(), parts * side**2)
+        weights = rows.matrix[top : top + band]
+        person = (weights @ coarse).max(0).indices > 0
+        labels[top : top + band] = (weights @ fine).max(0).indices * person
+        y, x = labels[top : top + band].nonzero(as_tuple=True)
+        y = y + top
+        offset = labels[y, x] * maps.u[0].numel()
+        corners, weights = _corners(rows, cols, y, x)
+        for plane, part_maps in zip(values, per_part.values(), strict=True):
+            plane[y, x] = (part_maps.take(corners + offset) * weights).sum(0)
 
-    planes = dict(zip(per_part, values.view(-1, height, width), strict=True))
+    planes = dict(zip(per_part, values, strict=True))
     for name, m in confidences.items():
         if name not in planes:  # one channel: the whole map, background included
-            planes[name] = F.interpolate(
-                m[None], size=(height, width), mode="bilinear", align_corners=False
-            )[0, 0]
-    uv = values[:2].view(2, height, width)
+            planes[name] = rows.matrix @ m[0] @ cols.matrix.T
     return {
-        "labels": labels.view(height, width),
-        "uv": uv,
+        "labels": labels.to(torch.uint8),
+        "uv": values[:2],
         **{name: planes[name] for name in confidences},
     }
 
 
 class _Axis(NamedTuple):
-    """Where the pixels of a box fall on one axis of a map, with half-pixel centres."""
+    """Bilinear resampling of one axis of a map, with half-pixel centres; L output pixels."""
 
-    lower: Tensor  # int64 [pixels]
-    upper: Tensor  # int64 [pixels]
-    fraction: Tensor  # float32 [pixels], distance from lower
+    lower: Tensor  # int64 [L], the neighbour before each output pixel
+    upper: Tensor  # int64 [L], the neighbour after it
+    fraction: Tensor  # float32 [L], distance from lower
+    matrix: Tensor  # float32 [L, S], the resampling as a matrix
 
     @classmethod
-    def of(cls, start: int, stop: int, length: int, side: int, like: Tensor) -> _Axis:
-        pixels = torch.arange(start, stop, dtype=like.dtype, device=like.device)
+    def of(cls, length: int, like: Tensor) -> _Axis:
+        """Resample maps [..., S, S] such as `like` to `length` pixels."""
+        side = like.shape[-1]
+        pixels = torch.arange(length, dtype=like.dtype, device=like.device)
         points = ((pixels + 0.5) * (side / length) - 0.5).clamp(min=0)
-        lower = points.floor()
+        lower = points.floor().long()
         upper = (lower + 1).clamp(max=side - 1)
-        return cls(lower.long(), upper.long(), points - lower)
+        fraction = points - lower
+        grid = torch.arange(side, device=like.device)
+        matrix = (lower[:, None] == grid) * (1 - fraction)[:, None]
+        matrix += (upper[:, None] == grid) * fraction[:, None]
+        return cls(lower, upper, fraction, matrix)
 
 
-class _Samples(NamedTuple):
-    """Bilinear samples: for each pixel four positions in a flattened map, and their weights."""
-
-    corners: Tensor  # int64 [4, n]
-    weights: Tensor  # float32 [4, n]
-
-    @classmethod
-    def of(cls, rows: _Axis, cols: _Axis, side: int) -> _Samples:
-        corners = [
-            (y[:, None] * side + x).flatten()
-            for y in (rows.lower, rows.upper)
-            for x in (cols.lower, cols.upper)
-        ]
-        weights = [
-            (y[:, None] * x).flatten()
-            for y in (1 - rows.fraction, rows.fraction)
-            for x in (1 - cols.fraction, cols.fraction)
-        ]
-        return cls(torch.stack(corners), torch.stack(weights))
-
-    def at(self, pixels: Tensor) -> _Samples:
-        return _Samples(self.corners[:, pixels], self.weights[:, pixels])
-
-    def interpolate(self, flat_map: Tensor, offset: Tensor) -> Tensor:
-        """Values [n] of a flattened map, each pixel's corners shifted by its `offset`."""
-        return (flat_map[self.corners + offset] * self.weights).sum(0)
-
-
-class _Segmentation(NamedTuple):
-    """Logits of one segmentation, and their arg-max at map resolution."""
-
-    logits: Tensor  # [C, S * S]
-    winner: Tensor  # int64 [S * S]
-
-    @classmethod
-    def of(cls, logits: Tensor) -> _Segmentation:
-        flat = logits.flatten(1)
-        return cls(flat, flat.argmax(0))
-
-    def argmax(self, samples: _Samples) -> Tensor:
-        """Return int64 [n]: the arg-max over channels of the logits resampled at each pixel."""
-        votes = self.winner[samples.corners]  # [4, n]
-        labels = votes[0].clone()
-        undecided = (votes[1:] != votes[0]).any(0).nonzero().squeeze(1)
-        for pixels in undecided.split(_BLEND_PIXELS):
-            corners, weights = samples.at(pixels)
-            labels[pixels] = (self.logits[:, corners] * weights).sum(1).argmax(0)
-        return labels
+def _corners(rows: _Axis, cols: _Axis, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat positions and weights [4, n] of the neighbours of output pixels (y[i], x[i])."""
+    side = cols.matrix.shape[1]
+    near, far = rows.lower[y] * side, rows.upper[y] * side
+    left, right = cols.lower[x], cols.upper[x]
+    down, across = rows.fraction[y], cols.fraction[x]
+    corners = torch.stack([near + left, near + right, far + left, far + right])
+    up, back = 1 - down, 1 - across
+    return corners, torch.stack([up * back, up * across, down * back, down * across])

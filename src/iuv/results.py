@@ -101,18 +101,24 @@ class Person:
 
     def __post_init__(self) -> None:
         _, _, w, h = self.box_xywh
-        if self.box_xyxy.shape != (4,):
-            raise ValueError(f"box_xyxy must have shape (4,), got {self.box_xyxy.shape}")
+        if self.box_xyxy.shape != (4,) or self.box_xyxy.dtype != np.float32:
+            raise ValueError(
+                "box_xyxy must be float32 of shape (4,), "
+                f"got {self.box_xyxy.dtype} of shape {self.box_xyxy.shape}"
+            )
         if self.labels.shape != (h, w) or self.labels.dtype != np.uint8:
             raise ValueError(
                 f"labels must be uint8 of shape {(h, w)} (the box's height and width), "
                 f"got {self.labels.dtype} of shape {self.labels.shape}"
             )
-        if self.uv.shape != (2, h, w):
-            raise ValueError(f"uv must have shape {(2, h, w)}, got {self.uv.shape}")
-        for name, value in self.confidences().items():
-            if value.shape != (h, w):
-                raise ValueError(f"{name} must have shape {(h, w)}, got {value.shape}")
+        expected = {"uv": (2, h, w), **dict.fromkeys(self.confidences(), (h, w))}
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value.shape != shape or value.dtype != np.float32:
+                raise ValueError(
+                    f"{name} must be float32 of shape {shape}, "
+                    f"got {value.dtype} of shape {value.shape}"
+                )
 
     def confidences(self) -> dict[str, FloatArray]:
         """Return the confidence maps the model gave, by field name; empty for a plain model."""
@@ -227,7 +233,7 @@ class People(Sequence[Person]):
                 return self
             sizes = [(b[2] - b[0]) * (b[3] - b[1]) for b in self.boxes_xyxy]
             return self[[int(np.argmax(sizes))]]
-        if isinstance(which, int) and which >= 0:
+        if isinstance(which, int) and not isinstance(which, bool) and which >= 0:
             return self[which : which + 1]
         raise ValueError(
             f"cannot select people by {which!r}; use 'best', 'largest', 'all' or an index from 0"

@@ -6,7 +6,8 @@ of the segmentations) and whether it has the legacy architecture, that of DenseP
 
 Trained on COCO train2014 + valminusminival2014, evaluated on COCO minival2014; average precisions
 (AP) are percentages. Source: the two tables of released models that Detectron2's DensePose has
-published; the figures of the DensePose-1 weights, too, were measured by Detectron2.
+published. The figures of the DensePose-1 weights, too, were measured by Detectron2, with its legacy
+configuration; so that is what these rows use, Detectron2's pixel means included.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from iuv.config import BackboneConfig, DenseConfig, InputConfig, ModelConfig, UVConfidence
+from iuv.config import BackboneConfig, DenseConfig, ModelConfig, UVConfidence
 
 __all__ = [
     "BACKBONE_URLS",
@@ -141,8 +142,6 @@ _UV_CONFIDENCE: Mapping[str | None, UVConfidence | None] = {
 }
 # The legacy architecture pools from the pyramid itself, at half the size, and tells 14 parts apart.
 _LEGACY_DENSE = DenseConfig(decoder=False, pool_size=14, coarse_channels=15)
-# Detectron 1 subtracted these from B, G, R; they differ a little from Detectron2's.
-_DENSEPOSE_1_PIXEL_MEAN = (102.9801, 115.9465, 122.7717)
 
 
 def _chart_config(name: str) -> ModelConfig:
@@ -186,7 +185,6 @@ def _densepose_1_model(row: _DensePose1Row) -> ZooModel:
     return ZooModel(
         name=name,
         config=ModelConfig(
-            input=InputConfig(pixel_mean_bgr=_DENSEPOSE_1_PIXEL_MEAN),
             backbone=BackboneConfig(depth=depth),
             dense=_LEGACY_DENSE,
         ),
