@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import hashing
-from iuv.checkpoint.keys import from_released
+from iuv.checkpoint.keys import from_released, to_released
+from iuv.config import ModelConfig
 
 
 def stub_model(shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
@@ -44,3 +45,17 @@ MODELS = sorted(
     path.stem.removeprefix("densepose_rcnn_")
     for path in (hashing.GOLDEN / "manifests").glob("*.tsv")
 )
+
+SMALL = our_shapes("R_50_FPN_s1x", limit=3)
+CONFIG = ModelConfig().replace(**{"box.min_score": 0.3, "dense.uv_confidence": "iid_iso"})
+STATE = random_state(SMALL)
+
+
+def assert_holds(model, state):
+    own = model.state_dict()
+    assert own.keys() == state.keys()
+    assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
+
+
+def released(state):
+    return {to_released(name): tensor for name, tensor in state.items()}

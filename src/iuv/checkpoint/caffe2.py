@@ -60,10 +60,10 @@ _NAMES: tuple[tuple[str, Callable[[_Match], str]], ...] = (
 
 _IGNORED = re.compile(
     r"""
-    .*_momentum                                      # of the optimizer
-    | (AnnIndex|Index_UV|U_estimated|V_estimated)_[wb]  # fixed bilinear kernels; ours interpolates
-    | (fc1000|pred)_[wb]                             # ImageNet's classifier
-    | (conv1|res[2-5]_\d+_branch\w+)_b               # biases that the norm after them makes void
+      .*_momentum                                        # of the optimizer
+    | (AnnIndex|Index_UV|U_estimated|V_estimated)_[wb]   # fixed bilinear kernels: we interpolate
+    | (fc1000|pred)_[wb]                                 # ImageNet's classifier
+    | (conv1|res[2-5]_\d+_branch(1|2a|2b|2c))_b          # biases that a norm makes void
     """,
     re.VERBOSE,
 )

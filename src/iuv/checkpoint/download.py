@@ -226,7 +226,10 @@ def _open(asked: request.Request) -> HTTPResponse:
         opener.add_handler(handler)
     try:
         response: HTTPResponse = opener.open(asked, timeout=_TIMEOUT_S)
-    except URLError:  # no connection, or an answer that is an error
+    except HTTPError as error:  # an answer, but a refusal
+        error.close()
+        raise
+    except URLError:  # no connection
         raise
     except (OSError, HTTPException) as error:
         raise _CutOffError(f"the connection broke ({error or type(error).__name__})") from error
