@@ -1,0 +1,34 @@
+"""Settings and fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from iuv.predictor import Predictor
+from tiny import tiny_predictor
+
+
+def pytest_configure() -> None:
+    """Share the cores among pytest-xdist's workers; more threads than cores only wait."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Predictor:
+    """A predictor with random weights that finds people in anything, in a moment."""
+    return tiny_predictor()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """``photo.jpg`` of 80 x 60 pixels, in the test's temporary folder."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(pixels).save(path)
+    return path
