@@ -282,3 +282,14 @@ def test_wheel(tmp_path):
     assert wheel.stat().st_size < 1_000_000
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert files == {*SHORT, "iuv/py.typed"}
+
+
+def test_layout_in_contributing_is_the_tree():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^(\S+\.py) +L(\d)  \S", text, flags=re.MULTILINE)
+    listed = {f"iuv/{path}": int(level) for path, level in rows}
+    assert listed == {
+        short: LEVEL[part(module_name(path))]
+        for short, path in zip(SHORT, FILES, strict=True)
+        if not path.name.startswith("__")
+    }
