@@ -1,0 +1,210 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import iuv
+from hashing import GOLDEN
+from iuv import predictor as predictor_module
+from iuv.checkpoint import CheckpointError, DownloadError, save_weights
+from iuv.config import ConfigError, InputConfig
+from iuv.images import ImageError
+from iuv.modeling.rcnn import RCNN
+from iuv.predictor import Predictor, load, pick_device
+from iuv.zoo import UnknownModelError
+from tiny import TINY
+
+
+def pixels(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def assert_same(a, b):
+    assert len(a) == len(b) > 0
+    assert a.image_size == b.image_size
+    np.testing.assert_allclose(a.boxes_xyxy, b.boxes_xyxy, atol=1e-3)
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+    for one, other in zip(a, b, strict=True):
+        same = one.labels == other.labels
+        assert same.mean() > 0.99
+        np.testing.assert_allclose(one.uv[:, same], other.uv[:, same], atol=1e-3)
+
+
+def test_results_are_as_promised(tiny, photo):
+    people = tiny(photo)
+    assert 0 < len(people) <= tiny.config.box.max_people
+    assert people.image_size == (60, 80)
+    assert people.boxes_xyxy.dtype == np.float32
+    assert (np.diff(people.scores) <= 0).all()
+    person = people[0]
+    assert person.labels.dtype == np.uint8
+    assert person.labels.max() <= 24
+    assert person.uv.dtype == np.float32
+    assert (person.uv[:, person.labels == 0] == 0).all()
+    assert people.iuv().shape == (60, 80, 3)
+
+
+def test_every_kind_of_input_gives_the_same(tiny, tmp_path):
+    image = pixels(50, 70)
+    path = tmp_path / "photo.png"
+    Image.fromarray(image).save(path)
+    expected = tiny(image)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for same in (path, str(path), Image.fromarray(image), tensor):
+        assert_same(tiny(same), expected)
+    assert_same(tiny(np.ascontiguousarray(image[..., ::-1]), channel_order="bgr"), expected)
+
+
+def test_lists_and_generators_give_lists(tiny):
+    images = [pixels(50, 70), pixels(70, 50)]
+    for many in (images, iter(images), (image for image in images)):
+        people = tiny(many)
+        assert [p.image_size for p in people] == [(50, 70), (70, 50)]
+    assert tiny([]) == []
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 8])
+def test_batches_of_mixed_sizes_equal_one_by_one(tiny, batch_size):
+    """Images of one padded size run together, the others apart; the order is kept."""
+    sizes = [(64, 64), (60, 62), (64, 100), (64, 99), (61, 64), (128, 40), (64, 64)]
+    images = [pixels(*size, seed=i) for i, size in enumerate(sizes)]
+    together = list(tiny.stream(images, batch_size=batch_size))
+    assert [p.image_size for p in together] == sizes
+    for people, image in zip(together, images, strict=True):
+        assert_same(people, tiny(image))
+
+
+def test_stream_reads_no_further_than_a_batch(tiny):
+    taken = []
+
+    def images():
+        for index in range(6):
+            taken.append(index)
+            yield pixels(40, 40)
+
+    stream = tiny.stream(images(), batch_size=2)
+    assert taken == []
+    next(stream)
+    assert taken == [0, 1]
+    next(stream)
+    next(stream)
+    assert taken == [0, 1, 2, 3]
+
+
+def test_nobody(tiny):
+    config = tiny.config
+    tiny.model.config = config.replace(**{"box.min_score": 1.0})
+    try:
+        (first, second) = tiny.stream([pixels(40, 40), pixels(40, 40)], batch_size=2)
+    finally:
+        tiny.model.config = config
+    assert len(first) == len(second) == 0
+    assert first.iuv().max() == 0
+    assert first.masks().shape == (0, 40, 40)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 400), (400, 2), (3, 5000)])
+def test_extreme_sizes_do_not_raise(tiny, size):
+    assert tiny(pixels(*size)).image_size == size
+
+
+def test_sizes_equal_the_reference():
+    facts = json.loads((GOLDEN / "ops" / "ops.json").read_text())["resize_shortest_edge"]
+    configs = {
+        "short800_max1333": InputConfig(),
+        "short640_max1000": InputConfig(short_side=640, long_side=1000),
+    }
+    for fact in facts:
+        for name, config in configs.items():
+            assert predictor_module._input_size(fact["hw"], config) == tuple(fact[name])
+
+
+def test_resize_equals_the_reference():
+    with np.load(GOLDEN / "ops" / "resize.npz") as data:
+        golden = {name: data[name] for name in data}
+    image = golden["image_61x83x3"]
+    for name, expected in golden.items():
+        if name.startswith("uint8_to_"):
+            ours = predictor_module._resize(image, expected.shape[:2])
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_batch_size_below_one(tiny):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        next(tiny.stream([pixels(40, 40)], batch_size=0))
+
+
+def test_unreadable_input_names_itself(tiny, tmp_path):
+    with pytest.raises(ImageError, match=r"missing\.jpg"):
+        tiny(tmp_path / "missing.jpg")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    torch.manual_seed(0)
+    save_weights(RCNN(TINY).state_dict(), TINY, path)
+    return path
+
+
+def test_load_own_file_needs_no_config(weights):
+    predict = load(weights, min_score=0.0, max_people=2)
+    assert isinstance(predict, Predictor)
+    assert predict.config == TINY.replace(**{"box.min_score": 0.0, "box.max_people": 2})
+    assert len(predict(pixels(40, 40))) <= 2
+    assert iuv.load is load
+
+
+def test_load_file_with_config(weights, tmp_path):
+    released = tmp_path / "released.pkl"
+    save_weights(RCNN(TINY).state_dict(), TINY, released)
+    assert load(released, config=TINY).config.dense == TINY.dense
+    with pytest.raises(ConfigError, match=r"released\.pkl does not say which model it holds"):
+        load(released)
+    with pytest.raises(CheckpointError):
+        load(released, config="R_50_FPN_s1x")
+
+
+def test_load_yaml_needs_weights(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("_BASE_: Base-DensePose-RCNN-FPN.yaml\n")
+    with pytest.raises(ConfigError, match="give weights=FILE too"):
+        load(path)
+    with pytest.raises(FileNotFoundError, match=r"there is no weights file .*none\.pth"):
+        load(path, weights=tmp_path / "none.pth")
+
+
+def test_load_unknown_name_suggests():
+    with pytest.raises(UnknownModelError, match="R_50_FPN_DL_s1x"):
+        load("R_50_FPN_DL_s1")
+
+
+def test_load_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        load(tmp_path / "none.pkl", config="R_50_FPN_s1x")
+
+
+def test_config_goes_with_a_file():
+    with pytest.raises(ConfigError, match="config= goes with a weights file"):
+        load("R_50_FPN_s1x", config=TINY)
+
+
+def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("IUV_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", _no_network)
+    with pytest.raises(DownloadError, match=r"model_final_162be9\.pkl"):
+        load("R_50_FPN_s1x")
+
+
+def _no_network(*_args, **_kwargs):
+    raise OSError("no network in this test")
+
+
+def test_devices():
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in {"cpu", "cuda", "mps"}
+    for name in ("gpu", "cuda:99", ""):
+        with pytest.raises(ValueError, match="cannot be used here; try 'auto' or 'cpu'"):
+            pick_device(name)
