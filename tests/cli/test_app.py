@@ -1,15 +1,20 @@
 """The command as a whole: help, version, and errors without tracebacks."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import iuv
 from iuv.cli.app import app
 from iuv.cli.errors import explain
+from iuv.visualize.draw import KINDS
+from iuv.visualize.presets import PRESETS
 
 
 @pytest.fixture
@@ -110,6 +115,24 @@ for call in (["--help"], ["predict", "--help"], ["models"], ["models", "--json"]
 print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
 """
     assert python(code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["predict", "models", "convert"])
+def test_the_documentation_names_every_option(command):
+    text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    section = text[text.index(f"\n## iuv {command}\n") :]
+    section = section[: section.find("\n## ", 1)]
+    for parameter in typer.main.get_command(app).commands[command].params:
+        for option in parameter.opts:
+            assert not option.startswith("-") or re.search(rf"`{option}[ `]", section), option
+
+
+def test_the_documentation_names_every_preset_and_kind():
+    text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    for name in PRESETS:
+        assert f"\n| `{name}` | " in text
+    for name in KINDS:
+        assert f"`{name}`" in text
 
 
 def test_python_m():

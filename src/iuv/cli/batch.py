@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +27,30 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 _ImageFailure = (ValueError, OSError, RuntimeError, MemoryError)
 
 
+class _Waiting(NamedTuple):
+    """A source whose views were given to the predictor, which has not returned them all yet."""
+
+    source: Source
+    image: Pixels
+    views: list[Pixels]
+    found: list[People]
+
+
 @dataclass
 class Batch:
     """Reads, predicts and saves images one after the other; nothing accumulates."""
 
     predictor: Predictor
-    save: Callable[[Source, Pixels, People], None]
-    """Called with each source, its image [H, W, 3] RGB and the people in it."""
+    views: Callable[[Pixels], list[Pixels]]
+    """Called with each image [H, W, 3] RGB: what of it to predict, e.g. itself, or at another size.
+    At least one."""
+    save: Callable[[Source, Pixels, list[People]], None]
+    """Called with each source, its image and the people in each view."""
     report: Callable[[Source, Exception | None], None]
     """Called once for each source: with None when it is saved, or with what went wrong."""
     batch_size: int = 1
-    """Images that go through the network together."""
-    _waiting: deque[tuple[Source, Pixels]] = field(default_factory=deque, init=False)
-    """Given to the predictor, which has not returned them yet: at most a batch."""
+    """Views that go through the network together."""
+    _waiting: deque[_Waiting] = field(default_factory=deque, init=False)
 
     def run(self, sources: Iterable[Source]) -> None:
         """Do all sources.
@@ -47,9 +58,9 @@ class Batch:
         Raises:
             OSError: the disk is full, which no further image would survive either.
         """
-        for source, image, people in self._predict(iter(sources)):
+        for source, image, _, found in self._predict(iter(sources)):
             try:
-                self.save(source, image, people)
+                self.save(source, image, found)
             except _ImageFailure as error:
                 if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                     raise
@@ -57,7 +68,7 @@ class Batch:
             else:
                 self.report(source, None)
 
-    def _predict(self, sources: Iterator[Source]) -> Iterator[tuple[Source, Pixels, People]]:
+    def _predict(self, sources: Iterator[Source]) -> Iterator[_Waiting]:
         stream = self.predictor.stream(self._read(sources), batch_size=self.batch_size)
         while True:
             try:
@@ -70,26 +81,29 @@ class Batch:
                 continue
             if people is None:
                 return
-            source, image = self._waiting.popleft()
-            yield source, image, people
+            first = self._waiting[0]
+            first.found.append(people)
+            if len(first.found) == len(first.views):
+                yield self._waiting.popleft()
 
     def _read(self, sources: Iterator[Source]) -> Iterator[Pixels]:
         for source in sources:
             try:
                 image = read_image(source.path)
+                views = self.views(image)
             except _ImageFailure as error:
                 self.report(source, error)
                 continue
-            self._waiting.append((source, image))
-            yield image
+            self._waiting.append(_Waiting(source, image, views, []))
+            yield from views
 
-    def _one_by_one(self) -> Iterator[tuple[Source, Pixels, People]]:
+    def _one_by_one(self) -> Iterator[_Waiting]:
         """Predict the images of a failed batch singly, to see which one it was."""
         while self._waiting:
-            source, image = self._waiting.popleft()
+            source, image, views, _ = self._waiting.popleft()
             try:
-                people = self.predictor(image)
+                found = [self.predictor(view) for view in views]
             except _ImageFailure as error:
                 self.report(source, error)
             else:
-                yield source, image, people
+                yield _Waiting(source, image, views, found)

@@ -126,23 +126,28 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
 
     report = ProgressReport(len(todo), debug=context.find_root().params["debug"])
     if todo:
-        recommended = outputs.preset
+        wanted = outputs.preset
         if min_score is None:
-            min_score = recommended.min_score if recommended else _DEFAULT_MIN_SCORE
-        if model is None and recommended:
-            model = recommended.model
-        predictor = _load(model, weights, device=device, min_score=min_score, max_people=max_people)
+            min_score = wanted.min_score if wanted else _DEFAULT_MIN_SCORE
+        predictor = _load(
+            model,
+            weights,
+            fallback=(wanted and wanted.model) or _DEFAULT_MODEL,
+            device=device,
+            min_score=min_score,
+            max_people=max_people,
+        )
         with report:
-            Batch(predictor, outputs.write, report, batch_size).run(todo)
+            Batch(predictor, outputs.views, outputs.write, report, batch_size).run(todo)
     report.summarise(skipped=len(sources) - len(todo), folder=out)
     if report.failed:
         raise typer.Exit(1)
 
 
-def _load(model: str | None, weights: Path | None, **options: Any) -> Predictor:
+def _load(model: str | None, weights: Path | None, *, fallback: str, **options: Any) -> Predictor:
     import iuv.predictor
     from iuv.checkpoint import read_config
 
     if model is None and weights is not None and read_config(weights) is not None:
         return iuv.predictor.load(weights, **options)  # the file says what it is
-    return iuv.predictor.load(model or _DEFAULT_MODEL, weights=weights, **options)
+    return iuv.predictor.load(model or fallback, weights=weights, **options)
