@@ -1,1 +1,1 @@
-"""Pictures made from results; nothing here knows the networks."""
+"""Pictures of people: drawings over a photo, textures, and what other tools expect."""
