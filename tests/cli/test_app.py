@@ -49,6 +49,11 @@ def test_help_names_the_commands(run, flag):
         assert run(command, flag).exit_code == 0
 
 
+def test_help_keeps_what_is_in_brackets(run):
+    """Rich would take it for markup."""
+    assert "[default: overlay,iuv, or" in " ".join(run("predict", "--help").stdout.split())
+
+
 def test_unknown_commands_and_options_are_wrong_calls(run):
     assert run("predictt").exit_code == 2
     assert run("models", "--jsom").exit_code == 2

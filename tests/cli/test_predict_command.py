@@ -500,6 +500,16 @@ def test_images_are_read_one_batch_at_a_time(predict, photos, fakes, monkeypatch
     assert events == ["a", "b", "-a", "-b", "c", "d", "-c", "-d"]
 
 
+@pytest.fixture
+def one_thread():
+    """Threads of tests that run side by side wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_with_a_real_model(tmp_path, monkeypatch):
     """A small one, with random weights: the files hold what the library finds."""
     monkeypatch.chdir(tmp_path)

@@ -41,10 +41,11 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help and errors: frames break long names
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command()(models)
 app.command()(predict)
+app.command()(models)
 app.command()(convert)
 
 

@@ -18,11 +18,17 @@ _FORMATS = (".safetensors", ".pkl", ".pth")
 def convert(
     weights: Annotated[
         Path,
-        typer.Argument(exists=True, dir_okay=False, help="A checkpoint of any readable format."),
+        typer.Argument(
+            metavar="WEIGHTS",
+            exists=True,
+            dir_okay=False,
+            help="A checkpoint of any readable format.",
+        ),
     ],
     out: Annotated[
         Path,
         typer.Argument(
+            metavar="OUT",
             dir_okay=False,
             help="Where to write: .safetensors (with the configuration in it), or .pkl or .pth "
             "in Detectron2's layout.",

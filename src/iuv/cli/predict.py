@@ -34,7 +34,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Images, folders of images, quoted globs, or .txt lists of paths.",
         ),
     ],
@@ -62,6 +62,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
     min_score: Annotated[
         float | None,
         typer.Option(
+            metavar="S",
             min=0,
             max=1,
             help=f"People must score above this. [default: the preset's, or {_DEFAULT_MIN_SCORE}]",
@@ -69,7 +70,10 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         ),
     ] = None,
     max_people: Annotated[
-        int, typer.Option(min=1, help="At most so many people per image, best scores first.")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="At most so many people per image, best scores first."
+        ),
     ] = 100,
     person: Annotated[
         str | None,
@@ -95,11 +99,14 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ...")
+        str,
+        typer.Option(
+            metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
+        ),
     ] = "auto",
     engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images that go through the network together.")
+        int, typer.Option(metavar="N", min=1, help="Images that go through the network together.")
     ] = 1,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Search folders to any depth.")

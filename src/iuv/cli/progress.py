@@ -41,9 +41,10 @@ class ProgressReport:
             disable=not self._console.is_terminal,
         )
         self._task = self._progress.add_task("", total=total, rate="")
-        self._start = time.perf_counter()
+        self._start = 0.0
 
     def __enter__(self) -> ProgressReport:
+        self._start = time.perf_counter()
         self._progress.start()
         return self
 
