@@ -347,3 +347,17 @@ def test_an_unknown_preset_suggests_the_near_ones() -> None:
         get_preset("viton")
     with pytest.raises(PresetError, match=r"choose from detectron2_segm, .*dreampose_npy"):
         get_preset("@@")
+
+
+def test_the_documentation_has_every_preset_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    table = {row[0]: row for row in rows if row and row[0] in PRESETS}
+    assert list(table) == NAMES
+    for name, preset in PRESETS.items():
+        _, _, files, model, min_score, people, resized, _ = table[name]
+        assert files == "`, `".join(f"<stem>{suffix}" for suffix in preset.suffixes)
+        assert model == (preset.model or "any")
+        assert float(min_score) == preset.min_score
+        assert people == preset.person
+        assert (resized == "as it is") == (preset.input_size is None)
