@@ -1,4 +1,5 @@
 import json
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from iuv.config import ConfigError, InputConfig
 from iuv.images import ImageError
 from iuv.modeling.rcnn import RCNN
 from iuv.predictor import Predictor, load, pick_device
-from iuv.zoo import UnknownModelError
+from iuv.zoo import UnknownModelError, get_model
 from tiny import TINY
 
 
@@ -193,13 +194,16 @@ def test_config_goes_with_a_file():
 
 def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("IUV_HOME", str(tmp_path))
-    monkeypatch.setattr("urllib.request.urlopen", _no_network)
-    with pytest.raises(DownloadError, match=r"model_final_162be9\.pkl"):
+    asked = []
+
+    def no_network(request):
+        asked.append(request.full_url)
+        raise URLError("no network in this test")
+
+    monkeypatch.setattr("iuv.checkpoint.download._open", no_network)
+    with pytest.raises(DownloadError, match=r"put it at .*model_final_162be9\.pkl"):
         load("R_50_FPN_s1x")
-
-
-def _no_network(*_args, **_kwargs):
-    raise OSError("no network in this test")
+    assert asked == [get_model("R_50_FPN_s1x").weights_url]
 
 
 def test_devices():
