@@ -10,7 +10,8 @@ from iuv.decode import box_to_pixels, decode_people, read_out
 from iuv.results import CONFIDENCE_FIELDS, ChartOutputs, quantize_uv
 from plain import plain_read_out
 
-# C channels, A, B, offset of the formula in section 7 of the golden README
+# The maps that the original decoded: a coarse pattern, 8 x 8 pixels a cell, times the first number;
+# a fine one times the second; and the third added (see `synthetic_charts`).
 FORMULA = {
     "coarse_segm": (3, 0.3, 0),
     "fine_segm": (3, 0.3, 0),

@@ -1,7 +1,7 @@
 """Weights from Caffe2: DensePose-1 (and Detectron-1) models, MSRA's ImageNet ResNets.
 
 Their blobs differ from our parameters in name and, for the box predictor, in the order of rows.
-Source: spec 01 section 9, the published renaming rules and their result for every blob.
+Parity with Detectron2, which renames these blobs when it loads such a file.
 """
 
 from __future__ import annotations

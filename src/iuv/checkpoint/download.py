@@ -1,8 +1,8 @@
 """Fetching files once: resumable, checked, and kept in a cache folder.
 
 Next to a fetched file lies its record, `<file>.json` with URL, size and SHA-256; both are compared
-with the file each time it is asked for (0.3 s for a whole model, less than loading it takes). A
-file without a record was put there by hand and is taken as it is.
+with the file each time it is asked for, at the price of reading it once. A file without a record
+was put there by hand and is taken as it is.
 """
 
 from __future__ import annotations

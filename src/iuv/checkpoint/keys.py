@@ -1,6 +1,6 @@
 """Our parameter names and those of the released checkpoints: one table, read both ways.
 
-The released names are a fact of the files (spec: the state dict of Detectron2's DensePose models).
+The released names are a fact of the files; tests/golden/manifests lists them for every model.
 In a row, `{field}` stands for any of the field's values, each with its spelling on either side.
 """
 
