@@ -10,15 +10,23 @@ from iuv.zoo import ZOO, ZooModel
 
 README = Path(__file__).parent.parent / "README.md"
 MARK = "<!-- zoo table: python docs/zoo_table.py -->\n{}<!-- end of zoo table -->"
+HEAD = """
+| model | head | confidences | s/image¹ | box AP | GPS | GPSm |
+|---|---|---|--:|--:|--:|--:|
+"""
+NOTES = """
+¹ On the publisher's GPU. The DensePose-1 rows' GPS is the AP of their own evaluation.
+
+"""
 
 
 def row(model: ZooModel) -> str:
     dense = model.config.dense
-    confidence = {None: "", "iid_iso": "UV", "indep_aniso": "UV, directed"}[dense.uv_confidence]
+    confidence = {None: "", "iid_iso": "UV", "indep_aniso": "UV, anisotropic"}[dense.uv_confidence]
     if dense.segm_confidence:
         confidence += " + segmentation"
+    seconds = model.inference_s_per_image
     figures = [
-        model.inference_s_per_image,
         model.box_ap,
         model.dp_ap_gps if model.ap is None else model.ap,
         model.dp_ap_gpsm,
@@ -27,6 +35,7 @@ def row(model: ZooModel) -> str:
         f"[`{model.name}`]({model.weights_url})",
         "DeepLab" if dense.head == "deeplab" else "plain",
         confidence,
+        "" if seconds is None else f"{seconds:.3f}",
         *("" if figure is None else str(figure) for figure in figures),
     ]
     return "| " + " | ".join(cells) + " |\n"
@@ -34,9 +43,7 @@ def row(model: ZooModel) -> str:
 
 def table() -> str:
     """The README's table, one row per model of the zoo."""
-    head = "| model | head | confidences | s/image¹ | box AP | GPS | GPSm |\n|---|---|---|--:|--:|--:|--:|\n"
-    notes = "\n¹ On the publisher's GPU. The DensePose-1 rows' GPS is the AP of their own evaluation.\n"
-    return f"\n{head}{''.join(map(row, ZOO))}{notes}\n"
+    return HEAD + "".join(map(row, ZOO)) + NOTES
 
 
 def main() -> None:
