@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -32,3 +34,14 @@ def photo(tmp_path):
     path = tmp_path / "photo.jpg"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def fake_densepose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module that a user of Detectron2 has installed."""
+    name = "DensePoseChartResultWithConfidences"
+    module = types.ModuleType("densepose.structures.chart_result")
+    setattr(module, name, type(name, (), {"__module__": module.__name__}))
+    for package in ("densepose", "densepose.structures"):
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    monkeypatch.setitem(sys.modules, module.__name__, module)

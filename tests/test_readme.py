@@ -1,7 +1,7 @@
 """What the README and the pages in docs/ tell people to type: it works.
 
-Python and shell blocks of the README are run, with a tiny model in place of the released ones; the
-commands in running text and in docs/ are only parsed, as some need files that only their user has.
+Python blocks, and the shell blocks of the README, are run, with a tiny model in place of the
+released ones; other commands are only parsed, as some need files that only their user has.
 """
 
 from __future__ import annotations
@@ -52,18 +52,23 @@ def folder(tmp_path, photo, tiny, monkeypatch):
 
 
 def test_the_readme_shows_how_to_start():
-    assert ["pytest"] in SHELL
+    (tests,) = [shlex.join(words) for words in SHELL if words[0] == "pytest"]
+    assert f"\n{tests} ||" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert any(words[:2] == ["pip", "install"] for words in SHELL)
     assert any(words[:2] == ["iuv", "predict"] for words in SHELL)
     assert blocks(README, "python")
 
 
-def test_python_blocks_run(folder):
-    """In order and in one namespace, as a reader would go on typing."""
+@pytest.mark.usefixtures("fake_densepose")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(folder, page):
+    """In order and in one namespace, as a reader would go on typing, where results lie already."""
+    for out in (".", "results"):
+        arguments = ["predict", "photo.jpg", "--out", out, "--save", "npz,iuv,json,dump"]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
     names: dict[str, object] = {}
-    for line, block in blocks(README, "python"):
-        code = compile("\n" * (line - 1) + block, str(ROOT / "README.md"), "exec")
-        exec(code, names)
+    for line, block in blocks(page.read_text(encoding="utf-8"), "python"):
+        exec(compile("\n" * (line - 1) + block, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("words", SHELL, ids=shlex.join)
@@ -74,7 +79,7 @@ def test_shell_commands_work(words, folder):
             assert result.exit_code == 0, result.output
         case ["pip", "install", *arguments]:
             check_pip(arguments)
-        case ["pytest"] | ["ruff", "check"] | ["ruff", "format", "--check"] | ["mypy"]:
+        case ["pytest", *_] | ["ruff", "check"] | ["ruff", "format", "--check"] | ["mypy"]:
             pass  # .ci/run runs these
         case ["git", "clone", _] | ["cd", _] | ["python", "-m", "venv", _]:
             pass
