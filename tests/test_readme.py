@@ -59,6 +59,7 @@ def test_the_readme_shows_how_to_start():
     assert blocks(README, "python")
 
 
+@pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")  # pycocotools on numpy 2
 @pytest.mark.usefixtures("fake_densepose")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(folder, page):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
-import types
 import zipfile
 from collections.abc import Iterator
 from itertools import chain
@@ -21,23 +19,10 @@ from iuv.writers import ResultFileError, read_dump, write_dump
 from sample_people import sample_people
 
 FORMATS = GOLDEN / "formats"
-CLASS = "DensePoseChartResultWithConfidences"
 
 
 def size_of(name: str) -> tuple[int, int]:
     return {"person_small.png": (176, 208)}[name]
-
-
-@pytest.fixture
-def fake_densepose(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module that a user of Detectron2 has installed."""
-    module = types.ModuleType("densepose.structures.chart_result")
-    setattr(module, CLASS, type(CLASS, (), {"__module__": module.__name__}))
-    monkeypatch.setitem(sys.modules, "densepose", types.ModuleType("densepose"))
-    monkeypatch.setitem(
-        sys.modules, "densepose.structures", types.ModuleType("densepose.structures")
-    )
-    monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 @pytest.mark.parametrize("name", ["results", "results_with_confidences"])
