@@ -22,7 +22,7 @@ _DEFAULT_SAVE = "overlay,iuv"
 """What a first look wants: a picture to judge by, and the data."""
 
 
-class Engine(str, Enum):
+class _Engine(str, Enum):
     """What runs the network."""
 
     auto = "auto"
@@ -104,7 +104,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
         ),
     ] = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
+    engine: Annotated[_Engine, typer.Option(help="What runs the network.")] = _Engine.auto,
     batch_size: Annotated[
         int, typer.Option(metavar="N", min=1, help="Images that go through the network together.")
     ] = 1,
