@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -218,3 +220,28 @@ def test_persons_with_maps_that_do_not_fit(fields, message):
 def test_people_of_another_image():
     with pytest.raises(ValueError, match=r"of size \(5, 5\) cannot be among .* of size \(6, 8\)"):
         people(make(), make(image_size=(5, 5)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"box_xyxy": np.array([0, 0, np.inf, 1], np.float32)}, "box_xyxy must be finite"),
+        ({"box_xywh": (0.0, 0.0, 3.0, 2.0)}, "box_xywh must be whole pixels"),
+        ({"labels": np.full((2, 3), 25, np.uint8)}, r"labels must lie in 0\.\.24, got 25"),
+    ],
+)
+def test_values_that_would_break_later_are_refused_at_once(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(make(), **fields)
+
+
+def test_a_person_without_pixels_is_refused():
+    empty = {"labels": np.zeros((0, 0), np.uint8), "uv": np.zeros((2, 0, 0), np.float32)}
+    with pytest.raises(ValueError, match="width and height at least 1"):
+        dataclasses.replace(make(), box_xywh=(0, 0, 0, 0), **empty)
+
+
+@pytest.mark.parametrize("size", [(-1, 5), (1.5, 2), ("a", "b"), (10**30, 1)])
+def test_the_size_of_the_image_is_checked(size):
+    with pytest.raises(ValueError, match="image_size must be whole numbers"):
+        People(size)

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from iuv.bodyparts import NUM_PARTS
+
 __all__ = ["CONFIDENCE_FIELDS", "ChartOutputs", "People", "Person", "quantize_uv"]
 
 FloatArray = npt.NDArray[np.float32]
@@ -72,7 +74,8 @@ class Person:
     """One person: a box, a score, and the body surface inside the box.
 
     Raises:
-        ValueError: maps and box disagree in size, or have the wrong dtype.
+        ValueError: maps and box disagree in size, or have the wrong dtype; the box is not finite or
+            its pixels not whole; a label is no part.
     """
 
     image_size: tuple[int, int]
@@ -106,11 +109,19 @@ class Person:
                 "box_xyxy must be float32 of shape (4,), "
                 f"got {self.box_xyxy.dtype} of shape {self.box_xyxy.shape}"
             )
+        if not np.isfinite(self.box_xyxy).all():
+            raise ValueError(f"box_xyxy must be finite, got {self.box_xyxy.tolist()}")
+        if np.asarray(self.box_xywh).dtype.kind != "i" or min(w, h) < 1:
+            raise ValueError(
+                f"box_xywh must be whole pixels, width and height at least 1, got {self.box_xywh!r}"
+            )
         if self.labels.shape != (h, w) or self.labels.dtype != np.uint8:
             raise ValueError(
                 f"labels must be uint8 of shape {(h, w)} (the box's height and width), "
                 f"got {self.labels.dtype} of shape {self.labels.shape}"
             )
+        if self.labels.max() > NUM_PARTS:
+            raise ValueError(f"labels must lie in 0..{NUM_PARTS}, got {self.labels.max()}")
         expected = {"uv": (2, h, w), **dict.fromkeys(self.confidences(), (h, w))}
         for name, shape in expected.items():
             value = getattr(self, name)
@@ -164,7 +175,7 @@ class People(Sequence[Person]):
     `People`.
 
     Raises:
-        ValueError: a person belongs to an image of another size.
+        ValueError: the image's size is none, or a person belongs to an image of another size.
     """
 
     image_size: tuple[int, int]
@@ -172,6 +183,8 @@ class People(Sequence[Person]):
     persons: tuple[Person, ...] = ()
 
     def __post_init__(self) -> None:
+        if np.asarray(self.image_size).dtype.kind != "i" or min(self.image_size) < 0:
+            raise ValueError(f"image_size must be whole numbers (H, W), got {self.image_size!r}")
         for person in self.persons:
             if person.image_size != self.image_size:
                 raise ValueError(

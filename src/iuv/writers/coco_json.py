@@ -20,16 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from iuv.results import ByteArray, People, Person
 from iuv.writers.atomic import atomic_write
-from iuv.writers.errors import ResultFileError
+from iuv.writers.errors import reading
 
 __all__ = ["join_json", "people_to_coco", "read_json", "write_json"]
 
 Json = dict[str, Any]
+
+_EXPECTED = "a JSON of results as iuv writes it"
 
 
 def people_to_coco(people: People, image_id: int | str) -> list[Json]:
@@ -68,13 +70,11 @@ def read_json(path: str | os.PathLike[str]) -> People:
         ResultFileError: the file does not hold results.
         OSError: the file cannot be read.
     """
-    document = _read_document(path)
-    try:
+    with reading(path, _EXPECTED):
+        document = json.loads(Path(path).read_bytes())
         height, width = document["image_size"]
         entries = document["annotations"]
         return People((height, width), tuple(_person(entry, (height, width)) for entry in entries))
-    except (KeyError, ValueError, TypeError, SyntaxError, UnidentifiedImageError) as error:
-        raise _not_ours(path, error) from error
 
 
 def join_json(paths: Iterable[str | os.PathLike[str]], out: str | os.PathLike[str]) -> None:
@@ -87,10 +87,8 @@ def join_json(paths: Iterable[str | os.PathLike[str]], out: str | os.PathLike[st
     with atomic_write(out) as file:
         separator = b"["
         for path in paths:
-            try:
-                entries = list(_read_document(path)["annotations"])
-            except (KeyError, TypeError) as error:
-                raise _not_ours(path, error) from error
+            with reading(path, _EXPECTED):
+                entries = list(json.loads(Path(path).read_bytes())["annotations"])
             for entry in entries:
                 file.write(separator + json.dumps(entry).encode())
                 separator = b",\n"
@@ -135,15 +133,3 @@ def _to_text(crop: ByteArray) -> str:
 def _from_text(text: str) -> ByteArray:
     with Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as file:
         return np.asarray(file.convert("RGB"))
-
-
-def _read_document(path: str | os.PathLike[str]) -> Any:
-    try:
-        return json.loads(Path(path).read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise _not_ours(path, error) from error
-
-
-def _not_ours(path: str | os.PathLike[str], error: Exception) -> ResultFileError:
-    reason = f"{type(error).__name__}: {error}"
-    return ResultFileError(f"{os.fspath(path)}: not a JSON of results as iuv writes it: {reason}")

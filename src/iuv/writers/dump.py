@@ -25,7 +25,7 @@ import numpy.typing as npt
 from iuv.bodyparts import NUM_PARTS
 from iuv.results import CONFIDENCE_FIELDS, People, Person
 from iuv.writers.atomic import atomic_write
-from iuv.writers.errors import ResultFileError
+from iuv.writers.errors import reading
 from iuv.writers.torch_pickle import (
     RESULT_CLASS,
     Members,
@@ -80,12 +80,9 @@ def read_dump(
             message names it), or image sizes are needed.
         OSError: the file cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = Members(archive, budget=4 * os.path.getsize(path))
-            return list(_read_images(members, image_size))
-    except (KeyError, ValueError, TypeError, RecursionError, zipfile.BadZipFile) as error:
-        raise ResultFileError(f"{os.fspath(path)}: not a dump of results: {error}") from error
+    with reading(path, "a dump of results"), zipfile.ZipFile(path) as archive:
+        members = Members(archive, budget=4 * os.path.getsize(path))
+        return list(_read_images(members, image_size))
 
 
 def _write_image(pickle: PickleWriter, file_name: str, people: People) -> None:

@@ -9,14 +9,13 @@ N people, k = 0 .. N-1, best score first; h x w is a person's box. ``image_size`
 from __future__ import annotations
 
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
 
 from iuv.results import CONFIDENCE_FIELDS, People, Person
 from iuv.writers.atomic import atomic_write
-from iuv.writers.errors import ResultFileError
+from iuv.writers.errors import reading
 
 __all__ = ["read_npz", "write_npz"]
 
@@ -48,16 +47,15 @@ def read_npz(path: str | os.PathLike[str]) -> People:
         ResultFileError: the file does not hold results.
         OSError: the file cannot be read.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            height, width = arrays["image_size"].tolist()
-            count = len(arrays["scores"])
-            persons = [_person(arrays, k, (height, width)) for k in range(count)]
+    with (
+        reading(path, "an .npz of results as iuv writes it"),
+        open(path, "rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):
+        height, width = arrays["image_size"].tolist()
+        count = len(arrays["scores"])
+        persons = [_person(arrays, k, (height, width)) for k in range(count)]
         return People((height, width), tuple(persons))
-    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
-        raise ResultFileError(
-            f"{os.fspath(path)}: not an .npz of results as iuv writes it: {error}"
-        ) from error
 
 
 def _person(arrays: Any, k: int, image_size: tuple[int, int]) -> Person:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from iuv.results import ByteArray, People
 from iuv.writers.atomic import atomic_write
-from iuv.writers.errors import ResultFileError
+from iuv.writers.errors import ResultFileError, reading
 
 __all__ = ["read_iuv_png", "write_iuv_png", "write_png"]
 
@@ -42,11 +42,8 @@ def read_iuv_png(path: str | os.PathLike[str]) -> ByteArray:
         ResultFileError: the file is no RGB picture with labels 0..24 in red.
         OSError: the file cannot be read.
     """
-    try:
-        with Image.open(path) as file:
-            mode, image = file.mode, np.asarray(file)
-    except (UnidentifiedImageError, SyntaxError) as error:
-        raise ResultFileError(f"{os.fspath(path)}: not a picture") from error
+    with reading(path, "a picture"), Image.open(path) as file:
+        mode, image = file.mode, np.asarray(file)
     if mode != "RGB" or image[..., 0].max(initial=0) > 24:
         raise ResultFileError(
             f"{os.fspath(path)}: expected an RGB picture whose red channel holds labels 0..24, "
