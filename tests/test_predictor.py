@@ -206,6 +206,14 @@ def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
     assert asked == [get_model("R_50_FPN_s1x").weights_url]
 
 
+@pytest.mark.parametrize(("able", "device"), [(True, "mps"), (False, "cpu")])
+def test_auto_takes_an_apple_gpu_only_if_it_can_pool(monkeypatch, able, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(predictor_module, "_mps_is_able", lambda: able)
+    assert pick_device("auto").type == device
+
+
 def test_devices():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}

@@ -12,11 +12,12 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from iuv.checkpoint import fetch, load_weights, read_config
 from iuv.config import ConfigError, InputConfig, ModelConfig
 from iuv.decode import decode_people
 from iuv.detectron2_yaml import read_detectron2_yaml
-from iuv.images import ImageInput, read_image
+from iuv.images import ChannelOrder, ImageInput, read_image
 from iuv.modeling.rcnn import RCNN
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
 from iuv.results import People
@@ -34,7 +35,6 @@ from iuv.zoo import get_model
 __all__ = ["Predictor", "load", "pick_device"]
 
 ByteArray = npt.NDArray[np.uint8]
-ChannelOrder = Literal["rgb", "bgr"]
 
 _STRIDE = 32  # inputs are padded to multiples of it, so that all pyramid levels line up
 _YAML = {".yaml", ".yml"}
@@ -120,7 +120,9 @@ def pick_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "mps" if torch.backends.mps.is_available() and _mps_is_able() else "cpu"
+        )
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -129,6 +131,16 @@ def pick_device(device: str | torch.device) -> torch.device:
             f"device {str(device)!r} cannot be used here; try 'auto' or 'cpu'"
         ) from error
     return chosen
+
+
+def _mps_is_able() -> bool:
+    """Tell whether this torch has RoIAlign's operator on Apple GPUs (torch 2.10 and later)."""
+    try:
+        one = torch.zeros((1, 1), device="mps")
+        F.embedding_bag(one.long(), one, per_sample_weights=one, mode="sum")
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 class Predictor:
@@ -149,7 +161,9 @@ class Predictor:
         return self.model.config
 
     @overload
-    def __call__(self, inputs: ImageInput, *, channel_order: ChannelOrder = "rgb") -> People: ...
+    def __call__(  # type: ignore[overload-overlap]  # a str is an Iterable, too; it means a path
+        self, inputs: ImageInput, *, channel_order: ChannelOrder = "rgb"
+    ) -> People: ...
     @overload
     def __call__(
         self, inputs: Iterable[ImageInput], *, channel_order: ChannelOrder = "rgb"

@@ -33,7 +33,7 @@ class ConvHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the head's features."""
         for conv in self.convs:
-            x = F.relu_(conv(x))
+            x = conv(x)
         return x
 
 
@@ -56,14 +56,14 @@ class DeepLabHead(nn.Module):
         if self.attention is not None:
             x = self.attention(x)
         for conv in self.convs:
-            x = F.relu_(conv(x))
+            x = conv(x)
         return x
 
 
 def _conv_stack(in_channels: int, config: DenseConfig, *, group_norm: bool) -> nn.ModuleList:
     channels = [in_channels] + [config.conv_dim] * config.num_convs
     return nn.ModuleList(
-        ConvNorm(before, after, 3, nn.GroupNorm(_GROUPS, after) if group_norm else None)
+        ConvNorm(before, after, 3, nn.GroupNorm(_GROUPS, after) if group_norm else None, relu=True)
         for before, after in pairwise(channels)
     )
 
@@ -77,15 +77,16 @@ class _ASPP(nn.Module):
         def norm() -> nn.GroupNorm:
             return nn.GroupNorm(_GROUPS, channels)
 
-        self.branches = nn.ModuleList([ConvNorm(channels, channels, 1, norm())])
+        self.branches = nn.ModuleList([ConvNorm(channels, channels, 1, norm(), relu=True)])
         for rate in _ASPP_RATES:
-            self.branches.append(ConvNorm(channels, channels, 3, norm(), dilation=rate))
-        self.pooled = ConvNorm(channels, channels, 1, norm())
+            branch = ConvNorm(channels, channels, 3, norm(), relu=True, dilation=rate)
+            self.branches.append(branch)
+        self.pooled = ConvNorm(channels, channels, 1, norm(), relu=True)
         self.project = nn.Conv2d(5 * channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        branches = [F.relu_(branch(x)) for branch in self.branches]
-        whole = F.relu_(self.pooled(x.mean(dim=(2, 3), keepdim=True)))
+        branches = [branch(x) for branch in self.branches]
+        whole = self.pooled(x.mean(dim=(2, 3), keepdim=True))
         branches.append(whole.expand_as(x))
         return F.relu_(self.project(torch.cat(branches, dim=1)))
 

@@ -60,6 +60,6 @@ class PyramidDecoder(nn.Module):
                 x = F.relu_(conv(x))
                 if level != "p2":
                     x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            total = x if total is None else total.add_(x)
+            total = x if total is None else total + x
         out: Tensor = self.project(total)
         return out

@@ -6,6 +6,7 @@ N: images or boxes. C: channels. H, W: feature map.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["ConvNorm", "FrozenBatchNorm2d"]
@@ -39,13 +40,14 @@ class FrozenBatchNorm2d(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """A convolution followed by a norm; the convolution has a bias only if there is no norm.
+    """A convolution, a norm, and a ReLU; the convolution has a bias only if there is no norm.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: odd; the padding keeps the size.
         norm: the layer after the convolution, or None.
+        relu: whether a ReLU follows.
         stride: of the convolution.
         dilation: of the convolution.
     """
@@ -57,6 +59,7 @@ class ConvNorm(nn.Module):
         kernel_size: int,
         norm: nn.Module | None,
         *,
+        relu: bool = False,
         stride: int = 1,
         dilation: int = 1,
     ) -> None:
@@ -71,8 +74,9 @@ class ConvNorm(nn.Module):
             bias=norm is None,
         )
         self.norm = norm if norm is not None else nn.Identity()
+        self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] → [N, C_out, H', W']."""
         out: Tensor = self.norm(self.conv(x))
-        return out
+        return F.relu_(out) if self.relu else out

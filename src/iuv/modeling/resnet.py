@@ -19,24 +19,30 @@ STAGE_CHANNELS = (256, 512, 1024, 2048)
 """Output channels of res2, res3, res4, res5, whose strides are 4, 8, 16, 32."""
 
 
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, relu: bool = True
+) -> ConvNorm:
+    norm = FrozenBatchNorm2d(out_channels)
+    return ConvNorm(in_channels, out_channels, kernel_size, norm, stride=stride, relu=relu)
+
+
 class _Bottleneck(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         width = out_channels // 4
         self.shortcut = (
-            ConvNorm(in_channels, out_channels, 1, FrozenBatchNorm2d(out_channels), stride=stride)
+            _conv(in_channels, out_channels, 1, stride=stride, relu=False)
             if in_channels != out_channels
             else None
         )
-        self.conv1 = ConvNorm(in_channels, width, 1, FrozenBatchNorm2d(width), stride=stride)
-        self.conv2 = ConvNorm(width, width, 3, FrozenBatchNorm2d(width))
-        self.conv3 = ConvNorm(width, out_channels, 1, FrozenBatchNorm2d(out_channels))
+        self.conv1 = _conv(in_channels, width, 1, stride=stride)
+        self.conv2 = _conv(width, width, 3)
+        self.conv3 = _conv(width, out_channels, 1, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu_(self.conv1(x))
-        out = F.relu_(self.conv2(out))
-        out = self.conv3(out)
-        out += x if self.shortcut is None else self.shortcut(x)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        out = self.conv3(self.conv2(self.conv1(x)))
+        out += shortcut
         return F.relu_(out)
 
 
@@ -51,7 +57,7 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int) -> None:
         super().__init__()
-        self.stem = ConvNorm(3, 64, 7, FrozenBatchNorm2d(64), stride=2)
+        self.stem = _conv(3, 64, 7, stride=2)
         blocks = _BLOCKS[depth]
         self.res2 = _stage(blocks[0], 64, STAGE_CHANNELS[0], stride=1)
         self.res3 = _stage(blocks[1], STAGE_CHANNELS[0], STAGE_CHANNELS[1], stride=2)
@@ -60,8 +66,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return res2, res3, res4, res5 of normalised images."""
-        x = F.relu_(self.stem(images))
-        x = F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        x = F.max_pool2d(self.stem(images), kernel_size=3, stride=2, padding=1)
         res2 = self.res2(x)
         res3 = self.res3(res2)
         res4 = self.res4(res3)
