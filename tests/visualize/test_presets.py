@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from hashing import GOLDEN
+from iuv.cli.app import app
 from iuv.results import People, Person
 from iuv.visualize.presets import (
     PRESETS,
@@ -125,6 +128,40 @@ def test_the_table_has_every_preset() -> None:
         assert preset.name == name
         if preset.model is not None:
             get_model(preset.model)
+
+
+class ScenePredictor:
+    """Finds the people of `scene`, whatever the picture."""
+
+    def __init__(self, *_arguments, **_options) -> None: ...
+
+    def stream(self, inputs, *, batch_size: int):
+        for image in inputs:
+            yield scene(image.shape[:2])[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_are_the_golden_ones(name: str, tmp_path: Path, monkeypatch) -> None:
+    """From a photo on disk to the tool's files: names, kind of picture, and every value."""
+    monkeypatch.setattr("iuv.predictor.load", ScenePredictor)
+    image, _ = scene((1100, 825) if name == "catvton_labels" else (60, 45))
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    command = ["predict", tmp_path / "photo.png", "--out", tmp_path / "out", "--preset", name]
+    run = CliRunner().invoke(app, [str(word) for word in command])
+    assert run.exit_code == 0, run.output
+    written = sorted((tmp_path / "out").iterdir())
+    golden = [GOLDEN / "presets" / path.name.replace("photo", name) for path in written]
+    assert golden == sorted((GOLDEN / "presets").glob(f"{name}[._]*"))
+    for ours, theirs in zip(written, golden, strict=True):
+        if ours.suffix == ".npy":
+            expected = np.load(theirs)
+            result = np.load(ours)
+            assert result.dtype == expected.dtype
+        else:
+            with Image.open(ours) as result, Image.open(theirs) as expected:
+                assert result.mode == expected.mode
+                result, expected = np.asarray(result), np.asarray(expected)
+        assert np.array_equal(result, expected)
 
 
 @pytest.mark.parametrize("name", ["viton_hd", "idm_vton", "leffa_viton_hd", "controlnet_parula"])
