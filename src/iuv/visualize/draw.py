@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ from iuv.visualize.contour import paint_contours
 __all__ = ["KINDS", "check_fits", "draw"]
 
 _ALPHA = 0.7  # of segm, u and v; the reference's
+_OVERLAY_ALPHA = 0.65
+_EDGE_BLUR = 0.6  # pixels; takes the stairs off the overlay's edges
 _BOX_COLOR = (15, 127, 18)
 _TEXT_COLOR = (218, 227, 218)
 
@@ -86,7 +89,7 @@ def _paint_overlay(canvas: ByteArray, people: People) -> None:
             color, alpha = _tint(person)
             # From the photo, not from the canvas, so that the better person hides the other; from
             # the photo in grey, so that clothes do not change the colours of the parts.
-            over = blend(grey_photo(photo[image]), color[maps], 0.65)
+            over = blend(grey_photo(photo[image]), color[maps], _OVERLAY_ALPHA)
             shown = canvas[image] * (1 - alpha[maps]) + over * alpha[maps]
             canvas[image] = np.rint(shown).astype(np.uint8)
 
@@ -95,7 +98,7 @@ def _tint(person: Person) -> tuple[FloatArray, FloatArray]:
     """Return colour [h, w, 3] (0..255) and opacity [h, w, 1] (0..1) with smoothed edges."""
     opaque = (person.labels > 0).astype(np.float32)[..., None]
     layer = np.dstack([PART_COLORS[person.labels] * opaque, opaque]).astype(np.float32)
-    layer = np.asarray(cv2.GaussianBlur(layer, (0, 0), 0.6), dtype=np.float32)
+    layer = np.asarray(cv2.GaussianBlur(layer, (0, 0), _EDGE_BLUR), dtype=np.float32)
     alpha = layer[..., 3:]
     color = layer[..., :3] / np.maximum(alpha, 1e-6)
     return color.astype(np.float32), alpha
@@ -105,14 +108,10 @@ def _paint_segm(canvas: ByteArray, people: People) -> None:
     paint_labels(canvas, people, label_colors("parula"), _ALPHA)
 
 
-def _paint_u(canvas: ByteArray, people: People) -> None:
+def _paint_coordinate(channel: int, canvas: ByteArray, people: People) -> None:
     for person in people:
-        paint_person(canvas, person, colorize(quantize_uv(person.uv[0]), "parula"), _ALPHA)
-
-
-def _paint_v(canvas: ByteArray, people: People) -> None:
-    for person in people:
-        paint_person(canvas, person, colorize(quantize_uv(person.uv[1]), "parula"), _ALPHA)
+        colors = colorize(quantize_uv(person.uv[channel]), "parula")
+        paint_person(canvas, person, colors, _ALPHA)
 
 
 def _paint_boxes(canvas: ByteArray, people: People) -> None:
@@ -134,8 +133,8 @@ def _paint_boxes(canvas: ByteArray, people: People) -> None:
 _PAINTERS: dict[str, Callable[[ByteArray, People], None]] = {
     "overlay": _paint_overlay,
     "segm": _paint_segm,
-    "u": _paint_u,
-    "v": _paint_v,
+    "u": partial(_paint_coordinate, 0),
+    "v": partial(_paint_coordinate, 1),
     "contour": paint_contours,
     "bbox": _paint_boxes,
 }
