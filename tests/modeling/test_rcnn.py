@@ -27,9 +27,8 @@ def test_gradients_reach_every_parameter(config):
         side = config.dense.pool_size
         features, logits, deltas = model.trunk(torch.randn(1, 3, 64, 64))
         outputs = [*features, *logits, *deltas, *model.box_head(torch.randn(2, 32, 7, 7))]
-        outputs += [
-            maps for maps in model.dense(torch.randn(2, 32, side, side)) if maps is not None
-        ]
+        charts = model.dense(torch.randn(2, 32, side, side))
+        outputs += [maps for maps in charts if maps is not None]
         if model.decoder is not None:
             outputs.append(model.decoder(features[:4]))
     sum(output.square().mean() for output in outputs).backward()
@@ -37,13 +36,12 @@ def test_gradients_reach_every_parameter(config):
     assert without == []
 
 
-def test_nobody_has_charts_of_the_right_shape():
+def test_nobody_has_charts_of_the_same_shape():
     model = RCNN(CONFIGS["DeepLab, all confidences"]).eval()
     with torch.inference_mode():
         features = model.trunk(torch.zeros(2, 3, 64, 64)).features
-        nobody = model.read_charts(features, [torch.zeros(0, 4)] * 2)
-        (charts,) = model.read_charts([f[:1] for f in features], [torch.tensor([[0.0, 0, 40, 60]])])
-    assert len(nobody) == 2
-    for none in nobody:
-        assert [m.shape[1:] for m in none] == [m.shape[1:] for m in charts]
-        assert {len(m) for m in none} == {0}
+        box = torch.tensor([[0.0, 0, 40, 60]])
+        nobody = model.read_charts(features, [box[:0], box[:0]])
+        somebody = model.read_charts(features, [box, box])
+    for none, one in zip(nobody, somebody, strict=True):
+        assert [tuple(maps.shape) for maps in none] == [(0, *maps.shape[1:]) for maps in one]
