@@ -387,6 +387,27 @@ def test_a_result_never_overwrites_an_input(predict, photos, fakes):
     assert fakes == []
 
 
+def test_what_stands_in_the_way_of_a_result_is_named(predict):
+    os.makedirs("out/a.npz")
+    result = predict("in", "--out", "out", "--save", "npz")
+    assert result.exit_code == 1
+    assert f"{os.path.join('out', 'a.npz')}: " in result.stderr
+    assert ".part" not in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_nor_through_a_link(predict, photos, fakes):
+    photos(a_iuv="red")
+    os.symlink("in", "link")
+    os.mkdir("links")
+    os.symlink("../in/a_iuv.png", "links/b.png")
+    for call in (["in", "--out", "link"], ["in/a.png", "links/b.png", "--out", "in"]):
+        result = predict(*call, "--save", "iuv")
+        assert result.exit_code == 2
+        assert "a_iuv.png: would overwrite the input" in result.stderr
+    assert fakes == []
+
+
 # Presets
 
 

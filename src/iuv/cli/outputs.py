@@ -123,7 +123,11 @@ class Outputs:
             OutputError: the folder cannot be written, or a result would overwrite an input or
                 another result.
         """
-        taken = {_identity(source.path): f"the input {source.path}" for source in sources}
+        taken: dict[str, str] = {}
+        for source in sources:
+            # A result takes the place of a link, but must not take that of what an input links to.
+            for path in (source.path, Path(os.path.realpath(source.path))):
+                taken[_identity(path)] = f"the input {source.path}"
         for source in sources:
             for path in self.paths(source):
                 if owner := taken.get(_identity(path)):
@@ -173,7 +177,8 @@ class Outputs:
 
 
 def _identity(path: Path) -> str:
-    return os.path.normcase(os.path.abspath(path))
+    """Name the place in a folder that a path means, by whatever links the folder is reached."""
+    return os.path.normcase(os.path.join(os.path.realpath(path.parent), path.name))
 
 
 def _parse_kinds(text: str) -> tuple[str, ...]:
