@@ -369,3 +369,39 @@ def test_messages_are_one_line(tmp_path):
     with pytest.raises(ImageError) as caught:
         read_image(path)
     assert re.fullmatch(r".+", str(caught.value))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, ValueError, KeyError])
+def test_whatever_a_decoder_raises_at_opening(tmp_path, rgb, monkeypatch, error):
+    path = saved(tmp_path, rgb)
+
+    def fail(*_args, **_kwargs):
+        raise error("odd header")
+
+    monkeypatch.setattr(Image, "open", fail)
+    refuses(path, "photo.png: damaged or incomplete", "odd header")
+
+
+def test_a_damaged_header(tmp_path):
+    (tmp_path / "x.ppm").write_bytes(b"P6 4\xff 4 255 " + bytes(48))
+    refuses(tmp_path / "x.ppm", "x.ppm: damaged or incomplete")
+
+
+def test_postscript_is_not_executed(tmp_path, rgb):
+    path = saved(tmp_path, rgb, "x.eps").rename(tmp_path / "x.jpg")
+    refuses(path, "x.jpg: is a PostScript program", "is not executed")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    refuses(tmp_path / "x.jpg", "x.jpg: is no file but a pipe or device")
+
+
+def test_an_icon_cannot_understate_its_size(tmp_path, monkeypatch):
+    path = saved(tmp_path, Image.new("RGB", (64, 64)), "x.ico", sizes=[(64, 64)])
+    content = bytearray(path.read_bytes())
+    content[6:8] = 16, 16  # what the directory of the file says
+    path.write_bytes(content)
+    monkeypatch.setattr("iuv.images.MAX_PIXELS", 1000)
+    refuses(path, "64x64", "million pixels are not read")

@@ -94,11 +94,15 @@ def _from_file(path: Path) -> npt.NDArray[np.uint8]:
     try:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, not an image; give the images in it")
+        if path.exists() and not path.is_file():  # a pipe or device may never end
+            raise ImageError(f"{path}: is no file but a pipe or device; save the image to a file")
         with warnings.catch_warnings():
             # Pillow warns of large images (MAX_PIXELS decides here) and of sloppy metadata.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return _from_pil(image, str(path))
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file; check the path") from None
     except UnidentifiedImageError:
@@ -111,14 +115,22 @@ def _from_file(path: Path) -> npt.NDArray[np.uint8]:
         raise ImageError(f"{path}: {_TOO_LARGE}") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # On damaged files the decoders raise almost anything.
+        raise ImageError(f"{path}: damaged or incomplete ({error}); get it again") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    if image.format == "EPS":  # Pillow would run Ghostscript on it
+        raise ImageError(
+            f"{name}: is a PostScript program, not an image, and is not executed; "
+            "convert it to JPEG or PNG"
+        )
     _check_size(image.height, image.width, name)
     try:
         image.load()
     except Exception as error:  # On damaged files the decoders raise almost anything.
         raise ImageError(f"{name}: damaged or incomplete ({error}); get it again") from error
+    _check_size(image.height, image.width, name)  # An icon tells its true size only now.
     if image.mode == "F" or image.mode.startswith("I"):
         pixels = _from_array(_deep_grey(image, name), name, "rgb")
     else:
