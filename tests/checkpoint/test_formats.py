@@ -212,3 +212,23 @@ def test_compressed_torch_file(tmp_path):
             new.writestr(name, old.read(name))
     with pytest.raises(CheckpointError, match="compressed archive"):
         read_state(packed)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta", "nested"])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_without_plain_numbers_are_refused(tmp_path, kind):
+    make = {
+        "sparse": lambda: torch.ones(3).to_sparse(),
+        "meta": lambda: torch.ones(3, device="meta"),
+        "nested": lambda: torch.nested.nested_tensor([torch.ones(1), torch.ones(2)]),
+    }
+    torch.save({"model": {"a.b": make[kind]()}}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth: the entry 'a\.b' is a sparse, nested or"):
+        read_state(tmp_path / "x.pth")
+
+
+def test_metadata_without_end(tmp_path):
+    path = tmp_path / "x.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(1)}, path, {"iuv": "[" * 100_000})
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: is damaged"):
+        read_config(path)

@@ -158,7 +158,7 @@ def _our_metadata(path: Path) -> dict[str, Any] | None:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
         ours = json.loads(text) if text is not None else None
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: is damaged ({error})") from error
     if ours is None:
         return None
@@ -186,7 +186,16 @@ def _weights(data: Any, path: Path) -> dict[str, Any]:
                 f"{path}: expected named weights, bare or under 'model' or 'blobs'; "
                 f"the entry {str(key)[:100]!r} is a {type(value).__name__}"
             )
+        if isinstance(value, Tensor) and not _is_plain(value):
+            raise CheckpointError(
+                f"{path}: the entry {key[:100]!r} is a sparse, nested or meta tensor; save weights "
+                "as plain tensors"
+            )
     return dict(found)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_nested or tensor.is_meta)
 
 
 def _named(weights: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
