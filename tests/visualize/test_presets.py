@@ -398,3 +398,11 @@ def test_the_documentation_has_every_preset_as_it_is() -> None:
         assert float(min_score) == preset.min_score
         assert people == preset.person
         assert (resized == "as it is") == (preset.input_size is None)
+
+
+def test_a_strip_is_not_blown_up():
+    strip = np.zeros((2, 2000, 3), np.uint8)  # 512 x 512000 for ControlNet
+    with pytest.raises(
+        PresetError, match="controlnet_viridis would resize this image of 2000x2 to"
+    ):
+        prepare(get_preset("controlnet_viridis"), strip)

@@ -46,6 +46,8 @@ __all__ = [
     "prepare",
 ]
 
+_MAX_PIXELS = 1 << 26  # Of a resized photo: 512 pixels high, it may be 131072 wide.
+
 Size = tuple[int, int]
 SizeRule = Callable[[Size], Size]
 
@@ -235,10 +237,19 @@ def prepare(preset: Preset, image: ByteArray) -> ByteArray:
     """Bring a photo, RGB uint8 [H, W, 3], to the size at which the preset wants it predicted.
 
     The photo is stretched where its shape differs from the tool's: crop it beforehand.
+
+    Raises:
+        PresetError: that size is beyond any memory, as the photo is a long strip.
     """
     if preset.input_size is None:
         return image
-    return _resized(image, preset.input_size(_size(image)), Resampling.BICUBIC)
+    width, height = preset.input_size(_size(image))
+    if width * height > _MAX_PIXELS:
+        raise PresetError(
+            f"the preset {preset.name} would resize this image of {_size(image)[0]}x"
+            f"{_size(image)[1]} to {width}x{height}; crop it first"
+        )
+    return _resized(image, (width, height), Resampling.BICUBIC)
 
 
 def apply_preset(
