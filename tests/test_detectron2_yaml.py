@@ -446,3 +446,11 @@ def test_missing_file_and_folder(tmp_path):
     missing = tmp_path / "nowhere.yaml"
     assert error_of(missing) == f"{missing}: there is no such configuration file"
     assert error_of(tmp_path).startswith(f"{tmp_path}: cannot be read: ")
+
+
+@pytest.mark.parametrize("pair", ["[*a{0}, *a{0}]", "{{x: *a{0}, y: *a{0}}}"])
+def test_aliases_that_unfold_without_end(tmp_path, pair):
+    lines = ["a0: &a0 [1]", *(f"a{i + 1}: &a{i + 1} " + pair.format(i) for i in range(40))]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=r"bomb\.yaml: has more than 20 aliases"):
+        read_detectron2_yaml(tmp_path / "bomb.yaml")

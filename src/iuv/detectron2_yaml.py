@@ -26,6 +26,7 @@ _Settings = dict[str, Any]  # dotted key → value, e.g. {"MODEL.RESNETS.DEPTH":
 
 _DENSE = "MODEL.ROI_DENSEPOSE_HEAD"
 _DEFAULTS = {**FIXED, **FIXED_DEFAULTS, **{key: field.default for key, field in FIELDS.items()}}
+_MAX_ALIASES = 20  # Each may repeat others, so that a few lines unfold without end.
 _KEY_OF_FIELD = {field.field: key for key, field in FIELDS.items()}
 
 
@@ -114,9 +115,14 @@ def _parse(file: Path) -> _Settings:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     try:
+        events = yaml.parse(content, yaml.SafeLoader)
+        if sum(isinstance(event, yaml.AliasEvent) for event in events) > _MAX_ALIASES:
+            raise ConfigError(f"{file}: has more than {_MAX_ALIASES} aliases (*name); write it out")
         tree = yaml.safe_load(content)
         if isinstance(tree, dict):
             return dict(_flatten(tree))
+    except ConfigError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: cannot be read as plain YAML without tags: {error}") from None
     found = "nothing" if tree is None else type(tree).__name__
