@@ -172,3 +172,32 @@ def test_on_several_drives_the_drive_is_a_folder(tree, monkeypatch):
     monkeypatch.setattr(os.path, "commonpath", several_drives)
     expected = Path(root.drive.rstrip(":"), *root.parts[1:]).as_posix()
     assert keys("a", "b") == {"a/x.jpg": f"{expected}/a/x", "b/x.jpg": f"{expected}/b/x"}
+
+
+def test_double_stars_anywhere_in_a_pattern(tree):
+    tree("in/a.jpg", "in/x/b.jpg", "in/x/y/c.jpg", "in/x/y/d.png", "in/z.jpg/e.txt", "ix.jpg")
+    assert paths("i*/**/*.jpg") == ["in/a.jpg", "in/x/b.jpg", "in/x/y/c.jpg"]
+    assert paths("in/**/y/*") == paths("in/**/y/**") == ["in/x/y/c.jpg", "in/x/y/d.png"]
+    assert paths("**/x/**/c.*") == ["in/x/y/c.jpg"]
+    assert paths("in/**") == ["in/a.jpg", "in/x/b.jpg", "in/x/y/c.jpg", "in/x/y/d.png"]
+
+
+def test_double_stars_do_not_enter_the_results(tree):
+    tree("in/a.jpg", "in/out/a_iuv.png")
+    assert paths("in/**/*.*", results=Path("in/out")) == ["in/a.jpg"]
+    assert paths("in/out/**/*.*", results=Path("in/out")) == ["in/out/a_iuv.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_circles_of_links_end(tree):
+    tree("in/deep/a.jpg")
+    for name in ("one", "two"):  # 2 to the power of the system's limit of links, if entered
+        os.symlink("..", f"in/deep/{name}")
+    assert paths("in/**/*.jpg") == paths("in", recursive=True) == ["in/deep/a.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_results_reached_by_a_link_are_not_entered(tree):
+    tree("in/a.jpg", "in/out/a_iuv.png")
+    os.symlink("in", "link")
+    assert paths("in", recursive=True, results=Path("link/out")) == ["in/a.jpg"]

@@ -7,6 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -54,8 +55,8 @@ def find_sources(
     Args:
         inputs: files, folders, globs and lists.
         recursive: search folders to any depth.
-        results: where the results go. A recursive search does not enter this folder, so that a
-            second run does not take the first one's pictures for photos.
+        results: where the results go. A recursive search (``**`` too) does not enter this
+            folder, so that a second run does not take the first one's pictures for photos.
 
     Raises:
         InputError: an input names no image, none of the images exists, or two results would still
@@ -80,8 +81,7 @@ def _expand(text: str, recursive: bool, results: Path | None) -> Iterable[Path]:
     if path.suffix.lower() == ".txt" and os.path.isfile(text):
         return _read_list(path) or _refuse(f"{path}: this list names no images")
     if not os.path.exists(text) and glob.has_magic(text):
-        matches = map(Path, glob.iglob(text, recursive=True))
-        return _images(matches) or _refuse(f"{text}: no images match this pattern")
+        return _images(_glob(text, results)) or _refuse(f"{text}: no images match this pattern")
     return [path]
 
 
@@ -89,13 +89,34 @@ def _refuse(message: str) -> NoReturn:
     raise InputError(message)
 
 
+def _glob(pattern: str, results: Path | None) -> Iterator[Path]:
+    """Expand a pattern. ``**`` searches as `recursive` does: a circle of links is not endless."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from map(Path, glob.iglob(pattern))
+        return
+    at = parts.index("**")
+    for folder in filter(Path.is_dir, map(Path, glob.iglob(str(Path(*parts[:at]))))):
+        for path in _walk(folder, results):
+            if _matches(path.relative_to(folder).parts, parts[at:]):
+                yield path
+
+
+def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not (path and pattern):
+        return not path and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(path, pattern[1:]) or _matches(path[1:], pattern)
+    return fnmatch(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
+
+
 def _walk(folder: Path, results: Path | None) -> Iterator[Path]:
-    skipped = results and os.path.abspath(results)
+    skipped = results and os.path.realpath(results)
     for parent, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and os.path.abspath(os.path.join(parent, name)) != skipped
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) != skipped
         ]
         yield from (Path(parent, name) for name in files)
 
