@@ -336,6 +336,7 @@ def test_debug_shows_why_an_image_failed(predict, photos):
         (["in", "--save", ""], "unknown kind ''; choose from"),
         (["in", "--person", "second"], "use 'best', 'largest', 'all' or an index from 0"),
         (["in", "--person", "-1"], "use 'best', 'largest', 'all' or an index from 0"),
+        (["in", "--person", "--1"], "use 'best', 'largest', 'all' or an index from 0"),
         (
             ["in", "--model", "R_50_FPN_s1"],
             "unknown model 'R_50_FPN_s1'; did you mean",

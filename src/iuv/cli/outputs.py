@@ -189,7 +189,7 @@ def _parse_kinds(text: str) -> tuple[str, ...]:
 
 
 def _parse_person(text: str) -> Selection:
-    which: Any = int(text) if text.lstrip("-").isdecimal() else text
+    which: Any = int(text) if text.removeprefix("-").isdecimal() else text
     People((0, 0)).select(which)  # refuses, with the choices, what cannot be selected
     selection: Selection = which
     return selection
