@@ -396,3 +396,11 @@ def test_the_second_waits_and_a_dead_holder_does_not_block(server, home, caplog)
         waiter.join(20)
     assert target.read_bytes() == CONTENT
     assert "waiting for another process" in caplog.text
+
+
+def test_an_empty_answer_is_not_kept(server, home):
+    server.content = b""
+    with pytest.raises(DownloadError, match="the server sent an empty file"):
+        fetch(server.url())
+    server.content = CONTENT
+    assert fetch(server.url()).read_bytes() == CONTENT

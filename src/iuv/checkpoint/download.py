@@ -156,6 +156,8 @@ def _download(url: str, target: Path) -> None:
             raise _unavailable(url, target, reason) from error
         except (URLError, HTTPException) as error:
             raise _unavailable(url, target, str(getattr(error, "reason", error))) from error
+    if not part.stat().st_size:
+        raise _unavailable(url, target, "the server sent an empty file")
     sha256 = _digest(part, "sha256")
     _check_name(url, part, sha256)
     record = {"url": url, "size": part.stat().st_size, "sha256": sha256}
