@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import pickle
 
 import numpy as np
@@ -23,6 +25,7 @@ from iuv.checkpoint import (
     save_weights,
 )
 from iuv.checkpoint.keys import to_released
+from iuv.checkpoint.saving import _write_pth
 from iuv.config import ModelConfig
 
 
@@ -115,3 +118,14 @@ def test_unknown_parameters_cannot_be_written_as_released(tmp_path):
     with pytest.raises(CheckpointError, match=r"'mine\.weight' has no name"):
         save_weights({"mine.weight": torch.zeros(1)}, CONFIG, tmp_path / "weights.pkl")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_what_torch_files_report(tmp_path):
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 1000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    with pytest.raises(OSError, match="No space left"):
+        _write_pth(Full(), {"a": torch.ones(10_000)}, CONFIG)

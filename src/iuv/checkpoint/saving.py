@@ -55,7 +55,10 @@ def _write_safetensors(file: IO[bytes], state: Mapping[str, Tensor], config: Mod
 
 def _write_pth(file: IO[bytes], state: Mapping[str, Tensor], config: ModelConfig) -> None:
     weights = {key: _plain(tensor) for key, tensor in state.items()}
-    torch.save({"model": weights, "__author__": _AUTHOR}, file)
+    try:
+        torch.save({"model": weights, "__author__": _AUTHOR}, file)
+    except RuntimeError as error:  # torch complains of its own state after the disk did
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def _write_pkl(file: IO[bytes], state: Mapping[str, Tensor], config: ModelConfig) -> None:
