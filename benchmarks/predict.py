@@ -30,7 +30,6 @@ from iuv.checkpoint.keys import from_released
 from iuv.decode import read_out
 from iuv.modeling.rcnn import RCNN
 from iuv.modeling.rpn import decode_proposals, select_proposals
-from iuv.ops.roi_align import pool_pyramid
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 from plain import plain_read_out
@@ -63,31 +62,25 @@ def run_stages(model: RCNN, image: torch.Tensor, people: int, *, plain: bool) ->
     """Run the recipe of `RCNN.forward` and the read-out; return milliseconds per stage."""
     times: Stages = {}
 
-    def timed(stage: str, work: Callable[[], Any]) -> Any:
+    def timed(stage: str, work: Callable[..., Any], *inputs: Any) -> Any:
         start = time.perf_counter()
-        result = work()
+        result = work(*inputs)
         times[stage] = (time.perf_counter() - start) * 1e3
         return result
 
     config, boxes = model.config, boxes_of(people)
-    pool = {"sampling_ratio": 2, "aligned": False}
-    stages = timed("ResNet", lambda: model.trunk.resnet(image))
-    features = timed("FPN", lambda: model.trunk.fpn(stages))
+    stages = timed("ResNet", model.trunk.resnet, image)
+    features = timed("FPN", model.trunk.fpn, stages)
     del stages
-    logits, deltas = timed("RPN head", lambda: model.trunk.rpn(features))
+    logits, deltas = timed("RPN head", model.trunk.rpn, features)
     ((proposals, _),) = timed(
         "proposals",
         lambda: select_proposals(*decode_proposals(logits, deltas, config.rpn), [SIZE], config.rpn),
     )
-    timed("box head", lambda: model.detect_boxes(features, [proposals], [SIZE]))
-    sources = features[:4]
-    if model.decoder is not None:
-        sources = [timed("decoder", lambda: model.decoder(features[:4]))]
-    pooled = timed(
-        "pool people",
-        lambda: pool_pyramid(sources, [boxes], pool_size=config.dense.pool_size, **pool),
-    )
-    charts = timed("dense head", lambda: model.dense(pooled))
+    pooled = timed("pool boxes", model.pool_boxes, features, [proposals])
+    timed("box head", model.detect_boxes, pooled, [proposals], [SIZE])
+    pooled = timed("decoder, pool", model.pool_people, features, [boxes])
+    charts = timed("dense head", model.dense, pooled)
     read = plain_read_out if plain else read_out
     height, width = PERSON
     timed(

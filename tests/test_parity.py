@@ -19,7 +19,6 @@ from iuv.checkpoint.keys import from_released
 from iuv.decode import read_out
 from iuv.modeling.rcnn import RCNN
 from iuv.modeling.rpn import decode_proposals, select_proposals
-from iuv.ops.roi_align import pool_pyramid
 from iuv.predictor import Predictor
 from iuv.results import CONFIDENCE_FIELDS, quantize_uv
 from iuv.runtime.eager import prepare_eager
@@ -59,7 +58,9 @@ class Case:
         self.size = tuple(self.golden["input_hw_unpadded"].tolist())
         with torch.inference_mode():
             resized = predictor_module._resize(self.photo, self.size)
-            self.batch = predictor_module._normalise([resized], config.input, device)
+            self.batch = predictor_module._normalise(
+                [resized], predictor_module._padded(self.size), config.input, device
+            )
             self.trunk = self.model.trunk(self.batch)
 
     def compare(self, name: str, ours: torch.Tensor, tolerance: float) -> None:
@@ -119,18 +120,15 @@ def test_proposals(case):
 def test_fixed_boxes(case):
     """Both heads on boxes that bypass proposals and non-maximum suppression."""
     boxes = torch.from_numpy(case.golden["fixed_boxes"]).float()
-    features, box, dense = case.trunk.features[:4], case.model.config.box, case.model.config.dense
-    pool = {"sampling_ratio": 2, "aligned": False}
-    pooled = pool_pyramid(features, [boxes], pool_size=box.pool_size, **pool)
+    features = case.trunk.features
+    pooled = case.model.pool_boxes(features, [boxes])
     case.compare("fixed_box_pool", pooled, 1e-3)
     logits, deltas = case.model.box_head(pooled)
     np.testing.assert_allclose(logits, case.golden["fixed_cls_logits"], rtol=0, atol=1e-3)
     np.testing.assert_allclose(deltas, case.golden["fixed_bbox_deltas"], rtol=0, atol=1e-3)
-    sources = features
     if case.model.decoder is not None:
-        sources = [case.model.decoder(features)]
-        case.compare("decoder", sources[0], 1e-3)
-    pooled = pool_pyramid(sources, [boxes], pool_size=dense.pool_size, **pool)
+        case.compare("decoder", case.model.decoder(features[:4]), 1e-3)
+    pooled = case.model.pool_people(features, [boxes])
     case.compare("fixed_dp_pool", pooled, 1e-3)
     head = case.model.dense.head(pooled)
     case.compare("fixed_dp_head", head, 1e-3)
@@ -206,7 +204,8 @@ def test_top_detections(case):
         _, logits, deltas = case.trunk
         candidates = decode_proposals(logits, deltas, config.rpn)
         ((proposals, _),) = select_proposals(*candidates, [case.size], config.rpn)
-        (found,) = case.model.detect_boxes(case.trunk.features, [proposals], [case.size])
+        pooled = case.model.pool_boxes(case.trunk.features, [proposals])
+        (found,) = case.model.detect_boxes(pooled, [proposals], [case.size])
     finally:
         case.model.config = config
     expected = torch.from_numpy(case.golden["roi_top20_boxes_network_coords"])

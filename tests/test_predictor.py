@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 import iuv
+import iuv.zoo
 from hashing import GOLDEN
 from iuv import predictor as predictor_module
 from iuv.checkpoint import CheckpointError, DownloadError, save_weights
@@ -187,9 +188,44 @@ def test_load_missing_file(tmp_path):
         load(tmp_path / "none.pkl", config="R_50_FPN_s1x")
 
 
-def test_config_goes_with_a_file():
-    with pytest.raises(ConfigError, match="config= goes with a weights file"):
-        load("R_50_FPN_s1x", config=TINY)
+def test_config_goes_with_a_file(weights, tmp_path):
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text("_BASE_: Base-DensePose-RCNN-FPN.yaml\n")
+    for model in ("R_50_FPN_s1x", yaml):
+        with pytest.raises(ConfigError, match="config= goes with a weights file"):
+            load(model, config=TINY, weights=weights)
+
+
+def test_two_weights_files(weights):
+    with pytest.raises(ConfigError, match="give one weights file"):
+        load(weights, weights=weights)
+
+
+def test_yaml_is_a_model_or_a_config(weights, tmp_path):
+    yaml = tmp_path / "mine.yaml"
+    yaml.write_text("_BASE_: densepose_rcnn_R_101_FPN_s1x.yaml\n")
+    expected = iuv.zoo.get_model("R_101_FPN_s1x").config
+    assert predictor_module.resolve_model(yaml, weights) == (expected, weights)
+    assert predictor_module.resolve_model(weights, config=yaml) == (expected, weights)
+
+
+def test_unknown_engine(weights):
+    with pytest.raises(ValueError, match="engine must be one of auto, eager, got 'fast'"):
+        load(weights, engine="fast")
+
+
+def test_cudnn_settings_are_left_alone(tiny, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    seen = []
+    hook = tiny.model.trunk.register_forward_hook(
+        lambda *_: seen.append(
+            (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32)
+        )
+    )
+    tiny(pixels(40, 40))
+    hook.remove()
+    assert seen == [(True, False)]
+    assert torch.backends.cudnn.deterministic
 
 
 def test_offline_says_what_to_put_where(tmp_path, monkeypatch):

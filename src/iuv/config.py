@@ -195,6 +195,14 @@ class ModelConfig:
     box: BoxConfig = field(default_factory=BoxConfig)
     dense: DenseConfig = field(default_factory=DenseConfig)
 
+    def __post_init__(self) -> None:
+        channels = self.backbone.fpn_channels
+        _require(
+            self.dense.head != "deeplab" or (channels % 32 == 0 and channels > 32),
+            "backbone.fpn_channels must be a multiple of 32 above 32 for the DeepLab head, whose "
+            f"group norm has 32 groups, got {channels}",
+        )
+
     def replace(self, **changes: Any) -> ModelConfig:
         """Return a copy with dotted fields changed, e.g. ``replace(**{"box.min_score": 0.3})``.
 

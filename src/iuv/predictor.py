@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import overload
 
@@ -32,7 +32,7 @@ from iuv.results import People
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 
-__all__ = ["Predictor", "load", "pick_device"]
+__all__ = ["ENGINES", "Predictor", "load", "pick_device", "resolve_model"]
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -40,13 +40,17 @@ _STRIDE = 32  # inputs are padded to multiples of it, so that all pyramid levels
 _YAML = {".yaml", ".yml"}
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
 
+ENGINES = ("auto", "eager")
+"""What may run the network; ``"auto"`` is the fastest that gives the same numbers."""
+
 
 def load(
     model: str | os.PathLike[str] = "R_50_FPN_s1x",
     *,
     weights: str | os.PathLike[str] | None = None,
-    config: ModelConfig | str | None = None,
+    config: ModelConfig | str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
+    engine: str = "auto",
     min_score: float = 0.5,
     max_people: int = 100,
 ) -> Predictor:
@@ -56,9 +60,10 @@ def load(
         model: a name of the zoo (see `iuv.list_models`; its weights are downloaded once), a weights
             file, or a Detectron2 YAML.
         weights: a weights file to use in place of the model's own; needed with a YAML.
-        config: what a weights file holds: a `ModelConfig` or a name of the zoo. Not needed for
-            files in our own format, which carry it.
+        config: what a weights file holds: a `ModelConfig`, a name of the zoo or a Detectron2 YAML.
+            Not needed for files in our own format, which carry it.
         device: ``"auto"`` (CUDA, else MPS, else CPU) or anything `torch.device` takes.
+        engine: one of `ENGINES`.
         min_score: people must score above this, 0..1.
         max_people: at most so many per image, best first.
 
@@ -68,9 +73,12 @@ def load(
         CheckpointError: the weights are broken or do not fit the model.
         FileNotFoundError: there is no such file.
         DownloadError: the weights could not be fetched; the message says what to put where.
+        ValueError: the device or the engine cannot be used here.
     """
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     target = pick_device(device)
-    chosen, path = _resolve(model, weights, config)
+    chosen, path = resolve_model(model, weights, config)
     chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
     with torch.device("meta"):  # no memory and no initialisation: the weights are about to come
         network = RCNN(chosen)
@@ -78,31 +86,44 @@ def load(
     return Predictor(prepare_eager(network, target), device=target)
 
 
-def _resolve(
+def resolve_model(
     model: str | os.PathLike[str],
-    weights: str | os.PathLike[str] | None,
-    config: ModelConfig | str | None,
+    weights: str | os.PathLike[str] | None = None,
+    config: ModelConfig | str | os.PathLike[str] | None = None,
 ) -> tuple[ModelConfig, Path]:
-    """Find the configuration and the weights file that `load`'s arguments mean."""
+    """Return the configuration and the weights file that `load`'s arguments mean.
+
+    Raises:
+        As `load`, for what has to do with finding them.
+    """
     path = Path(model)
-    if path.suffix.lower() in _YAML:
-        if weights is None:
-            raise ConfigError(f"{path} describes a model without weights; give weights=FILE too")
-        return read_detectron2_yaml(path), _existing(Path(weights))
-    if path.suffix.lower() in _WEIGHTS or path.is_file():
-        path = _existing(path if weights is None else Path(weights))
-        found = get_model(config).config if isinstance(config, str) else config
-        found = found or read_config(path)
+    is_yaml = path.suffix.lower() in _YAML
+    if not is_yaml and (path.suffix.lower() in _WEIGHTS or path.is_file()):
+        if weights is not None:
+            raise ConfigError(f"{path} and weights={os.fspath(weights)!r}: give one weights file")
+        found = read_config(_existing(path)) if config is None else _as_config(config)
         if found is None:
             raise ConfigError(
-                f"{path} does not say which model it holds; give config=, e.g. "
-                f"iuv.load({str(model)!r}, config='R_50_FPN_s1x')"
+                f"{path} does not say which model it holds; name it, e.g. config='R_50_FPN_s1x' "
+                "(--model R_50_FPN_s1x on the command line)"
             )
-        return found, path
+        return found, _existing(path)
     if config is not None:
-        raise ConfigError(f"config= goes with a weights file, not with the zoo name {str(model)!r}")
-    row = get_model(str(model))
-    return row.config, fetch(row.weights_url) if weights is None else _existing(Path(weights))
+        raise ConfigError(f"config= goes with a weights file, not with {os.fspath(model)!r}")
+    if weights is not None:
+        return _as_config(model), _existing(Path(weights))
+    if is_yaml:
+        raise ConfigError(f"{path} describes a model without weights; give weights=FILE too")
+    row = get_model(os.fspath(model))
+    return row.config, fetch(row.weights_url)
+
+
+def _as_config(config: ModelConfig | str | os.PathLike[str]) -> ModelConfig:
+    if isinstance(config, ModelConfig):
+        return config
+    if Path(config).suffix.lower() in _YAML:
+        return read_detectron2_yaml(config)
+    return get_model(os.fspath(config)).config
 
 
 def _existing(path: Path) -> Path:
@@ -185,7 +206,7 @@ class Predictor:
             ImageError: an input cannot be read as an image.
         """
         if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
-            return next(self.stream([inputs], channel_order=channel_order))
+            return self._predict([inputs], channel_order)[0]
         return list(self.stream(inputs, channel_order=channel_order))
 
     def stream(
@@ -208,35 +229,40 @@ class Predictor:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         iterator = iter(inputs)
         while batch := list(itertools.islice(iterator, batch_size)):
-            images = [read_image(source, channel_order=channel_order) for source in batch]
-            sizes = [_input_size(image.shape[:2], self.config.input) for image in images]
-            groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-            for index, size in enumerate(sizes):
-                groups[_padded(size)].append(index)
-            people: dict[int, People] = {}
-            for members in groups.values():
-                found = self._predict([images[i] for i in members], [sizes[i] for i in members])
-                people.update(zip(members, found, strict=True))
-            yield from (people[index] for index in range(len(batch)))
+            yield from self._predict(batch, channel_order)
 
     @torch.inference_mode()
-    def _predict(
-        self, images: Sequence[ByteArray], sizes: Sequence[tuple[int, int]]
-    ) -> list[People]:
-        """Run the whole path for RGB images whose padded input sizes are equal."""
-        resized = [_resize(image, size) for image, size in zip(images, sizes, strict=True)]
-        batch = _normalise(resized, self.config.input, self.device)
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # exact on CUDA too
-            detections = self.model(batch, sizes)
-        people = []
-        for image, size, found in zip(images, sizes, detections, strict=True):
-            full_size = (image.shape[0], image.shape[1])
-            boxes = clip_boxes(scale_boxes(found.boxes, size, full_size), full_size)
-            keep = non_empty(boxes)
-            people.append(
-                decode_people(found.charts.at(keep), boxes[keep], found.scores[keep], full_size)
-            )
-        return people
+    def _predict(self, inputs: Sequence[ImageInput], channel_order: ChannelOrder) -> list[People]:
+        """The whole path from images to people; images of one padded size run together."""
+        images = [read_image(source, channel_order=channel_order) for source in inputs]
+        sizes = [_input_size(image.shape[:2], self.config.input) for image in images]
+        people: dict[int, People] = {}
+        for padded in dict.fromkeys(map(_padded, sizes)):
+            members = [index for index, size in enumerate(sizes) if _padded(size) == padded]
+            resized = [_resize(images[index], sizes[index]) for index in members]
+            batch = _normalise(resized, padded, self.config.input, self.device)
+            with _exact_convolutions():
+                detections = self.model(batch, [sizes[index] for index in members])
+            for index, found in zip(members, detections, strict=True):
+                full_size = images[index].shape[0], images[index].shape[1]
+                boxes = clip_boxes(scale_boxes(found.boxes, sizes[index], full_size), full_size)
+                keep = non_empty(boxes)
+                people[index] = decode_people(
+                    found.charts.at(keep), boxes[keep], found.scores[keep], full_size
+                )
+        return [people[index] for index in range(len(images))]
+
+
+def _exact_convolutions() -> AbstractContextManager[None]:
+    """Keep TF32, which CUDA convolutions use by default, from rounding to ten bits."""
+    cudnn = torch.backends.cudnn
+    settings: AbstractContextManager[None] = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+    return settings
 
 
 def _input_size(size: tuple[int, ...], config: InputConfig) -> tuple[int, int]:
@@ -260,15 +286,16 @@ def _resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
     return np.asarray(resized)
 
 
-def _normalise(images: Sequence[ByteArray], config: InputConfig, device: torch.device) -> Tensor:
-    """Turn RGB images [h_i, w_i, 3] into the network's input, float32 [N, 3, h, w], B, G, R.
+def _normalise(
+    images: Sequence[ByteArray], padded: tuple[int, int], config: InputConfig, device: torch.device
+) -> Tensor:
+    """Turn RGB images [h_i, w_i, 3] into the network's input, float32 [N, 3, *padded], B, G, R.
 
     The mean is subtracted before the padding, so that the padding is 0.
     """
-    height, width = _padded((images[0].shape[0], images[0].shape[1]))
     mean = torch.tensor(config.pixel_mean_bgr, device=device)
     std = torch.tensor(config.pixel_std_bgr, device=device)
-    batch = torch.zeros((len(images), height, width, 3), device=device)
+    batch = torch.zeros((len(images), *padded, 3), device=device)
     for row, image in zip(batch, images, strict=True):
         pixels = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device)
         row[: image.shape[0], : image.shape[1]] = (pixels - mean) / std

@@ -60,7 +60,7 @@ def test_there_and_back(convert):
         (["small.safetensors", "gone/out.pkl"], "gone: no such folder; create it first"),
         (["small.safetensors", "./small.safetensors"], "is the checkpoint itself"),
         (
-            ["small.yaml", "out.pkl", "--model", "R_50_FPN"],
+            ["small.safetensors", "out.pkl", "--model", "R_50_FPN"],
             "unknown model 'R_50_FPN'; did you mean",
         ),
         (["small.safetensors", "out.pkl", "--model", "gone.yaml"], "gone.yaml"),
@@ -78,7 +78,7 @@ def test_weights_that_do_not_say_what_they_are(convert):
     torch.save({"model": {}}, "plain.pth")
     result = convert("plain.pth", "out.pkl")
     assert result.exit_code == 2
-    assert "plain.pth does not say which model it holds; give --model NAME" in result.stderr
+    assert "plain.pth does not say which model it holds; name it" in result.stderr
 
 
 def test_missing_weights(convert):

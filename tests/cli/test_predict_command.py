@@ -200,6 +200,7 @@ def test_defaults(predict, fakes):
         "model": "R_50_FPN_s1x",
         "weights": None,
         "device": "auto",
+        "engine": "auto",
         "min_score": 0.5,
         "max_people": 100,
     }
@@ -218,6 +219,7 @@ def test_options_are_passed_on(predict, fakes, photos):
         "model": "R_101_FPN_DL_s1x",
         "weights": "w.pkl",
         "device": "cpu",
+        "engine": "eager",
         "min_score": "0.05",
         "max_people": "7",
     }

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from hashing import GOLDEN
-from iuv.ops import nms as nms_module
-from iuv.ops.boxes import iou_matrix
-from iuv.ops.nms import nms, nms_per_class
+from iuv.ops import boxes as boxes_module
+from iuv.ops.boxes import iou_matrix, nms
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +17,13 @@ def golden():
 @pytest.mark.parametrize("percent", [50, 70])
 @pytest.mark.parametrize("block", [2048, 100])
 def test_equals_reference(golden, monkeypatch, count, percent, block):
-    monkeypatch.setattr(nms_module, "_BLOCK", block)
+    monkeypatch.setattr(boxes_module, "_NMS_BLOCK", block)
     boxes, scores, classes = (
         golden[f"nms{count}_{name}"] for name in ("boxes", "scores", "classes")
     )
     kept = nms(boxes, scores, percent / 100)
     assert torch.equal(kept, golden[f"nms{count}_keep_{percent}"].long())
-    kept = nms_per_class(boxes, scores, classes.long(), percent / 100)
+    kept = nms(boxes, scores, percent / 100, classes.long())
     assert torch.equal(kept, golden[f"nms{count}_batched_keep_{percent}"].long())
 
 
@@ -54,4 +53,4 @@ def test_equals_greedy_loop_on_random_boxes():
 def test_nothing_in_nothing_out():
     none = torch.zeros((0, 4))
     assert nms(none, torch.zeros(0), 0.5).shape == (0,)
-    assert nms_per_class(none, torch.zeros(0), torch.zeros(0).long(), 0.5).shape == (0,)
+    assert nms(none, torch.zeros(0), 0.5, torch.zeros(0).long()).shape == (0,)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from iuv.config import ModelConfig
 
 __all__ = ["convert"]
 
@@ -50,36 +47,17 @@ def convert(
         raise ValueError(f"{out.parent}: no such folder; create it first")
     if out.exists() and out.samefile(weights):
         raise ValueError(f"{out}: is the checkpoint itself; write to another file")
-    config = _config(weights, model)
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
     import torch
 
     from iuv.checkpoint import load_weights, save_weights
     from iuv.modeling.rcnn import RCNN
+    from iuv.predictor import resolve_model
 
+    config, _ = resolve_model(weights, config=model)
     with torch.device("meta"):
         network = RCNN(config)
     load_weights(network, weights)
     save_weights(network.state_dict(), config, out)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     typer.echo(f"{out}: {millions:.1f} million parameters")
-
-
-def _config(weights: Path, model: str | None) -> ModelConfig:
-    if model is None:
-        from iuv.checkpoint import read_config
-
-        config = read_config(weights)
-        if config is None:
-            raise ValueError(
-                f"{weights} does not say which model it holds; "
-                "give --model NAME, e.g. --model R_50_FPN_s1x (`iuv models` lists all)"
-            )
-        return config
-    if Path(model).suffix.lower() in (".yaml", ".yml"):
-        from iuv.detectron2_yaml import read_detectron2_yaml
-
-        return read_detectron2_yaml(model)
-    from iuv.zoo import get_model
-
-    return get_model(model).config

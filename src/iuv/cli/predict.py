@@ -141,6 +141,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             weights,
             fallback=(wanted and wanted.model) or _DEFAULT_MODEL,
             device=device,
+            engine=engine.value,
             min_score=min_score,
             max_people=max_people,
         )

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iuv.config import BoxConfig
-from iuv.ops.boxes import clip_boxes
-from iuv.ops.nms import nms_per_class
+from iuv.ops.boxes import clip_boxes, nms
 
 __all__ = ["BOX_WEIGHTS", "BoxHead", "Boxes", "select_boxes"]
 
@@ -65,5 +64,5 @@ def select_boxes(
     rows, classes = above.nonzero(as_tuple=True)
     candidates = clip_boxes(boxes.unflatten(1, (-1, 4))[rows, classes], image_size)
     scores = probabilities[rows, classes]
-    kept = nms_per_class(candidates, scores, classes, max_iou=config.nms_iou)[: config.max_people]
+    kept = nms(candidates, scores, config.nms_iou, classes)[: config.max_people]
     return Boxes(candidates[kept], scores[kept], classes[kept])

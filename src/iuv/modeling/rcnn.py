@@ -104,33 +104,43 @@ class RCNN(nn.Module):
             sizes: (height, width) of each image without the padding.
         """
         features, logits, deltas = self.trunk(images)
-        proposals = select_proposals(
-            *decode_proposals(logits, deltas, self.config.rpn), sizes, self.config.rpn
-        )
-        people = self.detect_boxes(features, [boxes for boxes, _ in proposals], sizes)
+        candidates = decode_proposals(logits, deltas, self.config.rpn)
+        proposals = [boxes for boxes, _ in select_proposals(*candidates, sizes, self.config.rpn)]
+        people = self.detect_boxes(self.pool_boxes(features, proposals), proposals, sizes)
         charts = self.read_charts(features, [found.boxes for found in people])
         return [Detections(*found, maps) for found, maps in zip(people, charts, strict=True)]
 
-    def detect_boxes(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Tensor],
-        sizes: Sequence[tuple[int, int]],
-    ) -> list[Boxes]:
-        """Classify and refine the proposals of each image ([R_i, 4]) into detections."""
+    def pool_boxes(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Pool the box head's input: p2.. and boxes [R_i, 4] per image → [sum of R_i, C, P, P]."""
         config = self.config.box
-        pooled = pool_pyramid(
+        return pool_pyramid(
             features[:4],
-            proposals,
+            boxes,
             pool_size=config.pool_size,
             sampling_ratio=config.sampling_ratio,
             aligned=config.aligned,
         )
+
+    def pool_people(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Pool the dense branch's input, through the decoder if there is one; as `pool_boxes`."""
+        config = self.config.dense
+        return pool_pyramid(
+            features[:4] if self.decoder is None else [self.decoder(features[:4])],
+            boxes,
+            pool_size=config.pool_size,
+            sampling_ratio=config.sampling_ratio,
+            aligned=config.aligned,
+        )
+
+    def detect_boxes(
+        self, pooled: Tensor, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
+    ) -> list[Boxes]:
+        """Classify and refine the pooled proposals of each image ([R_i, 4]) into detections."""
         logits, deltas = self.box_head(pooled)
         boxes = decode_deltas(deltas, torch.cat(list(proposals)), BOX_WEIGHTS)
         counts = [len(image_proposals) for image_proposals in proposals]
         return [
-            select_boxes(*outputs, config)
+            select_boxes(*outputs, self.config.box)
             for outputs in zip(logits.split(counts), boxes.split(counts), sizes, strict=True)
         ]
 
@@ -138,19 +148,10 @@ class RCNN(nn.Module):
         self, features: Sequence[Tensor], boxes: Sequence[Tensor]
     ) -> list[ChartOutputs]:
         """Run the dense branch on given boxes ([D_i, 4] per image): raw maps for each image."""
-        config = self.config.dense
         counts = [len(image_boxes) for image_boxes in boxes]
         if sum(counts) == 0:
             return [self._no_charts(features[0]) for _ in counts]
-        sources = features[:4] if self.decoder is None else [self.decoder(features[:4])]
-        pooled = pool_pyramid(
-            sources,
-            boxes,
-            pool_size=config.pool_size,
-            sampling_ratio=config.sampling_ratio,
-            aligned=config.aligned,
-        )
-        outputs: ChartOutputs = self.dense(pooled)
+        outputs: ChartOutputs = self.dense(self.pool_people(features, boxes))
         ends = list(itertools.accumulate(counts, initial=0))
         return [outputs.at(slice(start, end)) for start, end in itertools.pairwise(ends)]
 

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iuv.config import RPNConfig
-from iuv.ops.boxes import clip_boxes, decode_deltas, non_empty
-from iuv.ops.nms import nms_per_class
+from iuv.ops.boxes import clip_boxes, decode_deltas, nms, non_empty
 
 __all__ = [
     "STRIDES",
@@ -125,9 +124,7 @@ def select_proposals(
         finite = image_boxes.isfinite().all(1) & image_logits.isfinite()
         clipped = clip_boxes(image_boxes, size)
         valid = (finite & non_empty(clipped)).nonzero().squeeze(1)
-        kept = nms_per_class(
-            clipped[valid], image_logits[valid], levels[valid], max_iou=config.nms_iou
-        )
+        kept = nms(clipped[valid], image_logits[valid], config.nms_iou, levels[valid])
         chosen = valid[kept[: config.post_nms_topk]]
         proposals.append((clipped[chosen], image_logits[chosen]))
     return proposals

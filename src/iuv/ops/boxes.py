@@ -1,4 +1,4 @@
-"""Box arithmetic.
+"""Box arithmetic, and greedy non-maximum suppression without a compiled operator.
 
 N, M: numbers of boxes. K: classes. Boxes are float32 (x0, y0, x1, y1) in pixels; width is x1 - x0,
 with no "+ 1". Deltas are (dx, dy, dw, dh) relative to a source box's centre and size.
@@ -11,10 +11,20 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["clip_boxes", "decode_deltas", "encode_deltas", "iou_matrix", "non_empty", "scale_boxes"]
+__all__ = [
+    "clip_boxes",
+    "decode_deltas",
+    "encode_deltas",
+    "iou_matrix",
+    "nms",
+    "non_empty",
+    "scale_boxes",
+]
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """A box grows at most this much in one regression step (natural logarithm of the factor)."""
+
+_NMS_BLOCK = 2048  # bounds memory: overlaps are computed for so many boxes at a time
 
 Weights = tuple[float, float, float, float]
 
@@ -81,3 +91,37 @@ def encode_deltas(sources: Tensor, targets: Tensor, weights: Weights) -> Tensor:
     shift = (target_centre - source_centre) / source_size
     deltas = torch.cat([shift, torch.log(target_size / source_size)], dim=1)
     return deltas * deltas.new_tensor(weights)
+
+
+def nms(boxes: Tensor, scores: Tensor, max_iou: float, classes: Tensor | None = None) -> Tensor:
+    """Keep a box unless a *kept* box of higher score (and of its class) overlaps it too much.
+
+    With boxes sorted by score and S[i, j] = "i comes before j and overlaps it", the kept set is
+    the only fixed point of ``keep[j] = not any(keep[i] and S[i, j])``. Iterating from "keep all"
+    reaches it in as many steps as the longest chain of suppressions, a handful in practice, each
+    one matrix-vector product.
+
+    Args:
+        boxes: [N, 4] xyxy.
+        scores: [N].
+        max_iou: two boxes overlap too much if their IoU is above this.
+        classes: int64 [N], any whole numbers, e.g. class or pyramid level; None: all the same.
+
+    Returns:
+        int64 [number kept]: indices by descending score (equal scores: input order).
+    """
+    order = torch.sort(scores, descending=True, stable=True).indices
+    groups = [order] if classes is None else [order[classes[order] == c] for c in classes.unique()]
+    kept_of_all = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    for group in groups:
+        kept = group[:0]
+        for block in group.split(_NMS_BLOCK):
+            block = block[~(iou_matrix(boxes[kept], boxes[block]) > max_iou).any(0)]
+            overlaps = iou_matrix(boxes[block], boxes[block]) > max_iou
+            overlaps = overlaps.triu_(diagonal=1).to(boxes.dtype)
+            keep, previous = boxes.new_ones(len(block)), None
+            while previous is None or not torch.equal(keep, previous):
+                keep, previous = (keep @ overlaps == 0).to(boxes.dtype), keep
+            kept = torch.cat([kept, block[keep > 0]])
+        kept_of_all[kept] = True
+    return order[kept_of_all[order]]

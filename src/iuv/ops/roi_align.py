@@ -46,19 +46,35 @@ def roi_align(
     Returns:
         [R, C, P, P] in channels-last memory format.
     """
+    channels, height, width = features.shape[1:]
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
     starts, sizes = _feature_boxes(boxes, scale, aligned)
-    if sampling_ratio > 0:
-        return _sample(features, starts, sizes, image_index, pool_size, (sampling_ratio,) * 2)
-    out = features.new_zeros((len(boxes), features.shape[1], pool_size, pool_size))
-    out = out.contiguous(memory_format=torch.channels_last)
-    grids = (sizes / pool_size).ceil().clamp(min=0).long()  # [R, 2] as (x, y)
-    for grid in grids[grids.amin(1) > 0].unique(dim=0).tolist():  # no samples: stays 0
-        rows = (grids == grids.new_tensor(grid)).all(1).nonzero().squeeze(1)
-        pooled = _sample(
-            features, starts[rows], sizes[rows], image_index[rows], pool_size, (grid[1], grid[0])
-        )
-        out = out.index_copy(0, rows, pooled)
-    return out
+    grids = torch.full_like(sizes, sampling_ratio, dtype=torch.int64)  # [R, 2] as (x, y)
+    if sampling_ratio == 0:
+        grids = (sizes / pool_size).ceil().clamp(min=0).long()
+    pooled, order = [], []
+    for grid in grids.unique(dim=0):  # boxes of one grid together; with a fixed ratio that is all
+        rows = (grids == grid).all(1).nonzero().squeeze(1)
+        start, size, (across, down) = starts[rows], sizes[rows], grid.tolist()
+        x, x_weight = _axis_samples(start[:, 0], size[:, 0], pool_size, across, width)
+        y, y_weight = _axis_samples(start[:, 1], size[:, 1], pool_size, down, height)
+        y = y + (image_index[rows] * height)[:, None, None]
+        # every pair of a vertical and a horizontal entry: [rows, P, P, entries, entries]
+        index = y[:, :, None, :, None] * width + x[:, None, :, None, :]
+        weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]
+        bins = F.embedding_bag(
+            index.flatten(3).flatten(0, 2),
+            table,
+            per_sample_weights=weight.flatten(3).flatten(0, 2).to(table.dtype),
+            mode="sum",
+        )  # [rows * P * P, C]
+        pooled.append(bins.view(-1, pool_size, pool_size, channels))
+        order.append(rows)
+    if len(pooled) == 1:
+        return pooled[0].permute(0, 3, 1, 2)
+    nothing = table.new_zeros((0, pool_size, pool_size, channels))
+    places = torch.cat([grids.new_zeros(0), *order]).argsort()
+    return torch.cat([nothing, *pooled])[places].permute(0, 3, 1, 2)
 
 
 def _feature_boxes(boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
@@ -68,32 +84,6 @@ def _feature_boxes(boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, 
     return starts, sizes if aligned else sizes.clamp(min=1.0)
 
 
-def _sample(
-    features: Tensor,
-    starts: Tensor,
-    sizes: Tensor,
-    image_index: Tensor,
-    pool_size: int,
-    grid: tuple[int, int],
-) -> Tensor:
-    """Pool with `grid` = (vertical, horizontal) samples per bin."""
-    channels, height, width = features.shape[1:]
-    rows, row_weights = _axis_samples(starts[:, 1], sizes[:, 1], pool_size, grid[0], height)
-    cols, col_weights = _axis_samples(starts[:, 0], sizes[:, 0], pool_size, grid[1], width)
-    rows = rows + (image_index * height)[:, None, None]
-    # every pair of a row and a column entry: [R, P, P, 2 * grid[0], 2 * grid[1]]
-    index = rows[:, :, None, :, None] * width + cols[:, None, :, None, :]
-    weight = row_weights[:, :, None, :, None] * col_weights[:, None, :, None, :]
-    bag = 4 * grid[0] * grid[1]
-    bags = F.embedding_bag(
-        index.reshape(-1, bag),
-        features.permute(0, 2, 3, 1).reshape(-1, channels),
-        per_sample_weights=weight.reshape(-1, bag).to(features.dtype),
-        mode="sum",
-    )  # [R * P * P, C]
-    return bags.view(len(starts), pool_size, pool_size, channels).permute(0, 3, 1, 2)
-
-
 def _axis_samples(
     start: Tensor, size: Tensor, pool_size: int, grid: int, length: int
 ) -> tuple[Tensor, Tensor]:
@@ -101,18 +91,20 @@ def _axis_samples(
 
     Returns:
         Index int64 and weight [R, P, 2 * grid]: for each bin the lower and upper neighbours of its
-        samples. Weights include the mean over samples and vanish for samples outside the map.
+        samples. Weights include the mean over samples and vanish for samples outside the map, and
+        if the grid has no samples at all.
     """
     bin_size = (size / pool_size)[:, None, None]
     bins = torch.arange(pool_size, device=start.device).to(start.dtype)[:, None]
-    steps = torch.arange(grid, device=start.device).to(start.dtype) + 0.5
+    count = max(grid, 1)
+    steps = torch.arange(count, device=start.device).to(start.dtype) + 0.5
     # summed in the order of the definition, so that float32 rounds alike
-    points = start[:, None, None] + bins * bin_size + steps * bin_size / grid  # [R, P, grid]
+    points = start[:, None, None] + bins * bin_size + steps * bin_size / count  # [R, P, count]
     inside = (points >= -1) & (points <= length)
     points = points.clamp(0, length - 1)
     lower = points.floor()
     fraction = points - lower
-    scale = inside / grid
+    scale = inside / count if grid else torch.zeros_like(points)
     index = torch.stack([lower, (lower + 1).clamp(max=length - 1)], dim=-1).long()
     weight = torch.stack([(1 - fraction) * scale, fraction * scale], dim=-1)
     return index.flatten(2), weight.flatten(2)
