@@ -253,6 +253,6 @@ def test_auto_takes_an_apple_gpu_only_if_it_can_pool(monkeypatch, able, device):
 def test_devices():
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}
-    for name in ("gpu", "cuda:99", ""):
+    for name in ("gpu", "cuda:99", "", "hpu", "meta"):
         with pytest.raises(ValueError, match="cannot be used here; try 'auto' or 'cpu'"):
             pick_device(name)

@@ -146,8 +146,8 @@ def pick_device(device: str | torch.device) -> torch.device:
         )
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=chosen).cpu()  # so that "meta", which holds no numbers, fails too
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device {str(device)!r} cannot be used here; try 'auto' or 'cpu'"
         ) from error
