@@ -237,3 +237,11 @@ def test_from_dict_refuses(data, message):
 def test_heatmap_size():
     assert DenseConfig().heatmap_size == 112
     assert DenseConfig(pool_size=14).heatmap_size == 56
+
+
+@pytest.mark.parametrize("channels", [32, 48])
+def test_the_deeplab_head_needs_channels_in_groups(channels):
+    message = "backbone.fpn_channels must be a multiple of 32 above 32 .* got"
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig().replace(**{"backbone.fpn_channels": channels, "dense.head": "deeplab"})
+    ModelConfig().replace(**{"backbone.fpn_channels": channels})

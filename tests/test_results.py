@@ -79,7 +79,7 @@ def test_paste_cuts_at_the_borders(x, y):
     assert np.array_equal(person.iuv()[..., 0], expected)
     assert np.array_equal(person.mask(), expected > 0)
     assert np.array_equal(people(person).iuv()[..., 0], expected)
-    assert np.array_equal(people(person).instances(), expected > 0)
+    assert np.array_equal(people(person).instance_map(), expected > 0)
 
 
 def test_a_box_larger_than_the_image():
@@ -92,16 +92,16 @@ def test_the_better_score_is_on_top():
     assert iuv[0:2, 0:2, 0].tolist() == [[1, 1], [1, 1]]
     assert iuv[1, 2, 0] == 2
     assert iuv[3:5, 4:6, 0].tolist() == [[2, 3], [2, 3]]
-    assert np.array_equal(THREE.labels(), iuv[..., 0])
-    assert np.array_equal(THREE.instances(), iuv[..., 0])  # persons 1, 2, 3 show parts 1, 2, 3
-    assert THREE.instances().dtype == np.int32
+    assert np.array_equal(THREE.label_map(), iuv[..., 0])
+    assert np.array_equal(THREE.instance_map(), iuv[..., 0])  # persons 1, 2, 3 show parts 1, 2, 3
+    assert THREE.instance_map().dtype == np.int32
 
 
 def test_background_inside_a_better_box_does_not_hide_others():
     hole = make((0, 0, 3, 1), part=np.array([[5, 0, 5]]), score=0.9)
     below = make((0, 0, 3, 1), part=6, score=0.8)
     assert people(hole, below).iuv()[0, :3, 0].tolist() == [5, 6, 5]
-    assert people(hole, below).instances()[0, :3].tolist() == [1, 2, 1]
+    assert people(hole, below).instance_map()[0, :3].tolist() == [1, 2, 1]
 
 
 def test_masks_show_each_person_whole():
@@ -172,8 +172,8 @@ def test_nobody_never_raises():
     assert nobody.scores.shape == (0,)
     assert nobody.iuv().shape == (*SIZE, 3)
     assert not nobody.iuv().any()
-    assert not nobody.labels().any()
-    assert not nobody.instances().any()
+    assert not nobody.label_map().any()
+    assert not nobody.instance_map().any()
     assert nobody.masks().shape == (0, *SIZE)
     assert len(nobody[:1]) == len(nobody[[]]) == len(nobody[nobody.scores > 0.5]) == 0
     assert repr(nobody) == "People(0 in 8x6; scores -)"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -28,13 +27,12 @@ from iuv.detectron2_yaml import read_detectron2_yaml
 from iuv.images import ChannelOrder, ImageInput, read_image
 from iuv.modeling.rcnn import RCNN
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
-from iuv.results import People
+from iuv.results import ByteArray, People
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 
 __all__ = ["ENGINES", "Predictor", "load", "pick_device", "resolve_model"]
 
-ByteArray = npt.NDArray[np.uint8]
 
 _STRIDE = 32  # inputs are padded to multiples of it, so that all pyramid levels line up
 _YAML = {".yaml", ".yml"}

@@ -17,7 +17,16 @@ import torch
 
 from iuv.bodyparts import NUM_PARTS
 
-__all__ = ["CONFIDENCE_FIELDS", "ChartOutputs", "People", "Person", "quantize_uv"]
+__all__ = [
+    "CONFIDENCE_FIELDS",
+    "ByteArray",
+    "ChartOutputs",
+    "FloatArray",
+    "People",
+    "Person",
+    "Selection",
+    "quantize_uv",
+]
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
@@ -264,11 +273,11 @@ class People(Sequence[Person]):
             np.copyto(canvas[image], crop, where=crop[..., :1] > 0)
         return canvas
 
-    def labels(self) -> ByteArray:
+    def label_map(self) -> ByteArray:
         """Return uint8 [H, W]: the part I of each pixel, 0 where nobody is."""
         return self.iuv()[..., 0]
 
-    def instances(self) -> npt.NDArray[np.int32]:
+    def instance_map(self) -> npt.NDArray[np.int32]:
         """Return int32 [H, W]: 1 for the best person's pixels, 2 for the next, ...; 0 elsewhere."""
         canvas = np.zeros(self.image_size, dtype=np.int32)
         for index in reversed(range(len(self))):

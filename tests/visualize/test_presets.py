@@ -200,7 +200,7 @@ def test_viridis_on_its_zero(name: str, alpha: float) -> None:
 def test_vid2densepose_has_the_published_colours() -> None:
     image, people = scene((80, 60))
     (result,) = arrays("vid2densepose", image, people[:1])
-    labels = people[:1].labels()
+    labels = people[:1].label_map()
     for label, color in {0: (68, 1, 84), 1: (70, 11, 94), 24: (197, 162, 51)}.items():
         assert (result[labels == label] == color).all()
 
@@ -231,10 +231,10 @@ def test_catvton_labels_come_back_at_the_input_size() -> None:
     people = scene((1024, 800))[1]
     (result,) = arrays("catvton_labels", image, people)
     assert result.dtype == np.uint8
-    assert np.array_equal(result, people[:1].labels().repeat(2, axis=0).repeat(2, axis=1))
+    assert np.array_equal(result, people[:1].label_map().repeat(2, axis=0).repeat(2, axis=1))
     small, people = scene((80, 60))
     assert prepare(PRESETS["catvton_labels"], small) is small
-    assert np.array_equal(arrays("catvton_labels", small, people)[0], people[:1].labels())
+    assert np.array_equal(arrays("catvton_labels", small, people)[0], people[:1].label_map())
 
 
 def test_leffa_dress_code_has_labels_in_three_channels() -> None:
@@ -262,7 +262,7 @@ def test_leffa_pose_transfer_stretches_u_and_v() -> None:
 def test_leffa_pose_transfer_of_all_hides_nobody_behind_a_background() -> None:
     image, people = scene((128, 96))
     (result,) = arrays("leffa_pose_transfer", image, people, person="all")
-    assert np.array_equal(result[::8, ::8, 2], people.labels())
+    assert np.array_equal(result[::8, ::8, 2], people.label_map())
 
 
 def test_leffa_pose_transfer_of_a_constant_is_black_in_u_and_v() -> None:

@@ -32,7 +32,7 @@ class ChartPredictor(nn.Module):
     def forward(self, features: Tensor) -> ChartOutputs:
         """Return raw maps; segmentation logits are already multiplied by their confidence."""
         layers = [self.get_submodule(name) for name in self.channels]
-        # One deconvolution for all fields: a quarter of the memory traffic, the same numbers.
+        # One deconvolution for all fields: the features are read once; the numbers are the same.
         lowres = F.conv_transpose2d(
             features,
             torch.cat([layer.get_parameter("weight") for layer in layers], dim=1),

@@ -50,12 +50,12 @@ def colored(
 
 def labels(photo: ByteArray, people: People) -> tuple[ByteArray]:
     """uint8 [H, W]: I."""
-    return (people.labels(),)
+    return (people.label_map(),)
 
 
 def labels_rgb(photo: ByteArray, people: People) -> tuple[ByteArray]:
     """uint8 [H, W, 3]: I in each of three channels."""
-    return (np.repeat(people.labels()[..., None], 3, axis=2),)
+    return (np.repeat(people.label_map()[..., None], 3, axis=2),)
 
 
 def iuv(photo: ByteArray, people: People) -> tuple[ByteArray]:
@@ -69,7 +69,7 @@ def vui_and_instances(photo: ByteArray, people: People) -> tuple[ByteArray, npt.
     OpenCV, which reads BGR, finds I, U, V in the first. The numbers are uint8, or uint16 for more
     than 255 people.
     """
-    instances = people.instances().astype(np.uint8 if len(people) < 256 else np.uint16)
+    instances = people.instance_map().astype(np.uint8 if len(people) < 256 else np.uint16)
     return np.ascontiguousarray(people.iuv()[..., ::-1]), instances
 
 
