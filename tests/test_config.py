@@ -245,3 +245,17 @@ def test_the_deeplab_head_needs_channels_in_groups(channels):
     with pytest.raises(ConfigError, match=message):
         ModelConfig().replace(**{"backbone.fpn_channels": channels, "dense.head": "deeplab"})
     ModelConfig().replace(**{"backbone.fpn_channels": channels})
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("box.fc_dim", 10**12), ("dense.num_convs", 20_000), ("box.sampling_ratio", 10**6)],
+)
+def test_sizes_are_bounded(path, value):
+    with pytest.raises(ConfigError, match=rf"{path} must be at most \d+, got {value}"):
+        ModelConfig().replace(**{path: value})
+
+
+def test_anchor_sizes_are_bounded():
+    with pytest.raises(ConfigError, match=r"rpn\.anchor_sizes must be at most 16384, got 1000000"):
+        ModelConfig().replace(**{"rpn.anchor_sizes": [32, 64, 128, 256, 10**6]})

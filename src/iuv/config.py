@@ -32,6 +32,26 @@ __all__ = [
 UVConfidence = Literal["iid_iso", "indep_aniso"]
 
 
+# Configurations come with files of others: without bounds, one number could ask for all memory.
+_LARGEST: Mapping[str, int] = {
+    "input.short_side": 16384,
+    "input.long_side": 16384,
+    "backbone.fpn_channels": 4096,
+    "rpn.anchor_sizes": 16384,
+    "rpn.pre_nms_topk": 100_000,
+    "rpn.post_nms_topk": 100_000,
+    "box.num_classes": 10_000,
+    "box.pool_size": 64,
+    "box.sampling_ratio": 16,
+    "box.fc_dim": 16384,
+    "box.max_people": 10_000,
+    "dense.pool_size": 256,
+    "dense.sampling_ratio": 16,
+    "dense.num_convs": 64,
+    "dense.conv_dim": 4096,
+}
+
+
 class ConfigError(ValueError):
     """A configuration value is unknown, of the wrong type or out of range."""
 
@@ -196,6 +216,11 @@ class ModelConfig:
     dense: DenseConfig = field(default_factory=DenseConfig)
 
     def __post_init__(self) -> None:
+        for path, largest in _LARGEST.items():
+            section, name = path.split(".")
+            value = getattr(getattr(self, section), name)
+            most = max(value) if isinstance(value, tuple) else value
+            _require(most <= largest, f"{path} must be at most {largest}, got {most}")
         channels = self.backbone.fpn_channels
         _require(
             self.dense.head != "deeplab" or (channels % 32 == 0 and channels > 32),

@@ -232,3 +232,14 @@ def test_metadata_without_end(tmp_path):
     safetensors.torch.save_file({"a": torch.ones(1)}, path, {"iuv": "[" * 100_000})
     with pytest.raises(CheckpointError, match=r"x\.safetensors: is damaged"):
         read_config(path)
+
+
+@pytest.mark.parametrize("length", [10**6, 2**62])
+def test_safetensors_with_a_header_beyond_the_file(tmp_path, length):
+    path = tmp_path / "x.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(1)}, path)
+    content = path.read_bytes()
+    path.write_bytes(struct.pack("<Q", length) + content[8:])
+    for read in (read_config, read_state):
+        with pytest.raises(CheckpointError, match=r"x\.safetensors: is damaged"):
+            read(path)

@@ -31,7 +31,7 @@ _FIELDS = {
     "step": {"0": "0", "1": "2", "2": "4"},  # the released list counts the upsamplings, too
     "branch": _same("0", "1", "2", "3"),
     "attention": {"value": "g.0", "key": "phi.0", "query": "theta"},
-    "layer": {str(i): str(i + 1) for i in range(8)},
+    "layer": {str(i): str(i + 1) for i in range(64)},
     "map": {
         "coarse_segm": "ann_index",
         "fine_segm": "index_uv",

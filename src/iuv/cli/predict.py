@@ -106,7 +106,10 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
     ] = "auto",
     engine: Annotated[_Engine, typer.Option(help="What runs the network.")] = _Engine.auto,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Images that go through the network together.")
+        int,
+        typer.Option(
+            metavar="N", min=1, max=1024, help="Images that go through the network together."
+        ),
     ] = 1,
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Search folders to any depth.")
