@@ -85,7 +85,7 @@ def _kind(path: Path) -> str:
         return "torch"
     if head.startswith(_TORCH_LEGACY):
         return "legacy torch"
-    if head[8:10] == b'{"' and not head.startswith(b"\x80"):  # as pickles do
+    if head[8:9] == b"{" and not head.startswith(b"\x80"):  # as pickles do
         return "safetensors"
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: is a Git LFS pointer, not the file; run `git lfs pull`")
