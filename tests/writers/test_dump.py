@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def test_detectron2_users_read_the_same_as_from_the_original(tmp_path: Path, nam
                 assert getattr(a, field).dtype == value.dtype
                 assert torch.equal(getattr(a, field), value)
     assert ours["pred_densepose"][0].labels.dtype == torch.int64
+
+
+def test_tensors_of_another_machine_s_gpu_are_read(tmp_path: Path) -> None:
+    write_dump(tmp_path / "x.pkl", [("a.jpg", sample_people())])
+    rewrite(tmp_path / "x.pkl", lambda data: data.replace(b"\3\0\0\0cpu", b"\6\0\0\0cuda:7"))
+    assert b"cuda:7" in (tmp_path / "x.pkl").read_bytes()
+    ((_, people),) = read_dump(tmp_path / "x.pkl")
+    assert np.array_equal(people.iuv(), sample_people().iuv())
+
+
+def test_threads_may_read_at_once() -> None:
+    allowed = torch.serialization.get_safe_globals()
+    with ThreadPoolExecutor(4) as pool:
+        dumps = pool.map(
+            lambda path: read_dump(path, image_size=size_of), [FORMATS / "results.pkl"] * 40
+        )
+        assert {len(dump) for dump in dumps} == {1}
+    assert torch.serialization.get_safe_globals() == allowed
 
 
 @pytest.mark.usefixtures("fake_densepose")
@@ -130,10 +149,21 @@ class Call:
         return self.function, self.arguments
 
 
+def rewrite(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the pickle inside a dump."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["archive/data.pkl"] = change(members["archive/data.pkl"])
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+
+
 def archive(path: Path, data: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(path, "w", compression) as file:
         file.writestr("archive/data.pkl", data)
         file.writestr("archive/data/0", bytes(16))
+        file.writestr("archive/version", "3")
     return path
 
 
@@ -147,34 +177,46 @@ def hostile_pickles() -> dict[str, tuple[bytes, str]]:
     return {
         "system": (pickle.dumps([Call(os.system, "exit 1")], 2), r"(posix|nt)\.system.*executed"),
         "eval": (pickle.dumps([Call(eval, "1")], 2), r"__builtin__\.eval"),
-        "stack_global": (pickle.dumps([Call(eval, "1")], 4), r"builtins\.eval"),
+        "stack_global": (pickle.dumps([Call(eval, "1")], 4), "protocol 4, but torch writes 2"),
         "nested": (b"\x80\x02cos\npath.join\n.", r"os\.path\.join"),
         "other torch": (b"\x80\x02ctorch.hub\nload\n.", r"torch\.hub\.load"),
         "cse": (
             b"\x80\x02cdensepose.structures.cse\nDensePoseEmbeddingPredictorOutput\n)\x81.",
             r"cse\.DensePoseEmbeddingPredictorOutput.*only chart results",
         ),
-        "instance": (b"\x80\x02(ios\nsystem\n.", "INST"),
-        "extension": (b"\x80\x02\x82\x01.", "EXT1"),
-        "call a class": (b"\x80\x02ctorch\nFloatStorage\n)R.", r"calls torch\.FloatStorage"),
+        "endless memory": (pickle.dumps([Call(bytearray, 10**15)], 2), r"__builtin__\.bytearray"),
+        "instance": (b"\x80\x02(ios\nsystem\n.", r"os\.system"),
+        "stacked name": (b"\x80\x02X\2\0\0\0osX\6\0\0\0system\x93.", "asks for more than data"),
+        "extension": (b"\x80\x02\x82\x01.", "asks for more than data"),
+        "call a class": (b"\x80\x02ctorch\nFloatStorage\n)R.", "not callable"),
         "make a function": (
             b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)\x81.",
-            r"makes a torch\._utils\._rebuild_tensor_v2",
+            "__new__",
         ),
-        "build on a name": (b"\x80\x02ccollections\nOrderedDict\n}b.", "_Name for dict"),
-        "underflow": (b"\x80\x02e.", "never opened"),
-        "empty": (b"\x80\x02.", "empty stack"),
-        "recall": (b"\x80\x02h\x05.", "5"),
+        "build on a name": (
+            b"\x80\x02ccollections\nOrderedDict\n}b.",
+            "asks for more than data",
+        ),
+        "underflow": (b"\x80\x02e.", "pickle is damaged"),
+        "empty": (b"\x80\x02.", "pickle is damaged"),
+        "recall": (b"\x80\x02h\x05.", "pickle is damaged"),
         "cut": (b"\x80\x02]q", ""),
-        "deep key": (b"\x80\x02}(" + b")" + b"\x85" * 50_000 + b"Nu.", "text for keys"),
+        "deep key": (b"\x80\x02}(" + b")" + b"\x85" * 2_000_000 + b"Nu.", "nests tuples"),
+        "deep by memo": (b"\x80\x02})q\0" + b"h\0\x85q\0" * 10_000 + b"Nu.", "nests tuples"),
         "not a list": (b"\x80\x02}.", "else than a list of dicts"),
         "no images": (b"\x80\x02]Na.", "else than a list of dicts"),
         "memo bomb": (b"\x80\x02}r\xff\xff\xff\x7f.", "else than a list of dicts"),
-        "beyond storage": (image(TENSOR % (4, 1, 2)), "does not fit its storage"),
-        "wrong size": (image(TENSOR % (9, 0, 2)), "does not fit its storage"),
+        "beyond storage": (image(TENSOR % (4, 1, 2)), "not resizable"),
+        "larger than its storage": (image(TENSOR % (4, 0, 99)), "not resizable"),
+        "beyond the file": (image(TENSOR % (255, 0, 99)), "not resizable"),
+        "negative offset": (image(TENSOR % (4, 0, 2)).replace(b"QK\0", b"QJ\xff\xff\xff\xff"), ""),
         "negative": (
             image((TENSOR % (4, 0, 2)).replace(b"K\x02t\x28", b"J\xff\xff\xff\xfft(")),
-            "fit",
+            "overflow|negative",
+        ),
+        "one number for all": (
+            image((TENSOR % (4, 0, 255)).replace(b"(K\x02K\x01t", b"(K\0K\0t")),
+            "has them repeat their numbers",
         ),
     }
 
@@ -197,33 +239,76 @@ def test_hostile_and_damaged_dumps_are_refused(tmp_path: Path, name: str) -> Non
         read_dump(path, image_size=size_of)
 
 
+def test_nothing_is_executed(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    path = archive(tmp_path / "bad.pkl", pickle.dumps([Call(os.mkdir, str(marker))], 2))
+    with pytest.raises(ResultFileError, match=r"(posix|nt)\.mkdir.*Nothing was executed"):
+        read_dump(path)
+    assert not marker.exists()
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("second", ["archive/data.pkl", "archive/DATA.pkl", "b/data.pkl"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # the very thing
+def test_a_second_pickle_is_checked_as_well(tmp_path: Path, second: str) -> None:
+    good, bad = pickle.dumps([], 2), hostile_pickles()["system"][0]
+    for first, last in ((good, bad), (bad, good)):
+        path = archive(tmp_path / "bad.pkl", first)
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr(second, last)
+        with pytest.raises(ResultFileError, match=r"\.system"):
+            read_dump(path)
+
+
+def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "bad.pkl", pickle.dumps([], 2))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("archive/data/1", bytes(10_000))
+        file.filelist += [file.getinfo("archive/data/1")] * 1000
+    with zipfile.ZipFile(path) as file:
+        assert len(file.infolist()) > 1000
+    with pytest.raises(ResultFileError, match="compressed or overlap"):
+        read_dump(path)
+
+
+def test_damage_inside_a_tensor_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.pkl"
+    write_dump(path, [("a.jpg", sample_people())])
+    row = sample_people()[0].uv[0, 40].tobytes()
+    path.write_bytes(path.read_bytes().replace(row, bytes(byte ^ 1 for byte in row)))
+    with pytest.raises(ResultFileError, match=r"member 'archive/data/\d+' is damaged"):
+        read_dump(path)
+
+
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "bad.pkl", b"\x80\x02]" + bytes(10**7), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 20_000
-    with pytest.raises(ResultFileError, match="compressed or used too often"):
+    with pytest.raises(ResultFileError, match="compressed or overlap"):
         read_dump(path)
 
 
 def test_naming_a_result_a_million_times_is_refused(tmp_path: Path) -> None:
     write_dump(tmp_path / "x.pkl", [("person_small.png", sample_people())])
-    with zipfile.ZipFile(tmp_path / "x.pkl") as file:
-        members = {name: file.read(name) for name in file.namelist()}
-    data = members["archive/data.pkl"]
-    one = data[len(b"\x80\x02](") : -len(b"e.")]
-    members["archive/data.pkl"] = b"\x80\x02](" + one + b"q\0" + b"h\0" * 10_000 + b"e."
-    with zipfile.ZipFile(tmp_path / "bad.pkl", "w") as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    with pytest.raises(ResultFileError, match="used too often"):
-        read_dump(tmp_path / "bad.pkl", image_size=size_of)
+    rewrite(tmp_path / "x.pkl", lambda data: data[:-2] + b"q\0" + b"h\0" * 10_000 + b"e.")
+    with pytest.raises(ResultFileError, match="uses its tensors too often"):
+        read_dump(tmp_path / "x.pkl", image_size=size_of)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", pickle.dumps([])])
 def test_what_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.pkl"
     path.write_bytes(content)
-    with pytest.raises(ResultFileError, match=r"bad\.pkl: not a dump of results"):
+    with pytest.raises(ResultFileError, match=r"bad\.pkl: not a dump .* in torch's zip format"):
         read_dump(path)
+
+
+def test_torch_s_old_format_is_refused(tmp_path: Path) -> None:
+    torch.save([], tmp_path / "x.pkl", _use_new_zipfile_serialization=False)
+    with pytest.raises(ResultFileError, match=r"torch's zip format: File is not a zip file"):
+        read_dump(tmp_path / "x.pkl")
 
 
 def test_an_archive_of_something_else_is_named(tmp_path: Path) -> None:
@@ -236,5 +321,5 @@ def test_labels_beyond_24_are_refused(tmp_path: Path) -> None:
     people = sample_people()[:1]
     people[0].labels[0, 0] = 25
     write_dump(tmp_path / "bad.pkl", [("a.jpg", people)])
-    with pytest.raises(ResultFileError, match=r"labels must lie in 0\.\.24"):
+    with pytest.raises(ResultFileError, match=r"labels must be int64 and lie in 0\.\.24"):
         read_dump(tmp_path / "bad.pkl")

@@ -6,33 +6,30 @@ is 0, ``pred_densepose``: N results with ``labels`` int64 [h, w], ``uv`` float32
 ``coarse_segm_confidence`` float32 [h, w], None where the model has none.
 
 The file is what `torch.save` writes: a zip archive with a pickle, `data.pkl`, and the tensors'
-numbers in members of their own. Here the archive is written and read piece by piece, without
-Detectron2 and without executing anything. A member of our own, `iuv.json`, keeps the sizes of the
-images, for which the format has no place; torch does not look at it.
+numbers in members of their own. Here it is written and read without Detectron2 and without
+executing anything. A member of our own, `iuv.json`, keeps the sizes of the images, for which the
+format has no place; torch does not look at it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from iuv.bodyparts import NUM_PARTS
 from iuv.results import CONFIDENCE_FIELDS, People, Person
 from iuv.writers.atomic import atomic_write
 from iuv.writers.errors import reading
-from iuv.writers.torch_pickle import (
-    RESULT_CLASS,
-    Members,
-    PickleWriter,
-    Tensor,
-    read_torch_pickle,
-)
+from iuv.writers.torch_pickle import RESULT_CLASS, PickleWriter, Result, read_torch_pickle
 
 __all__ = ["read_dump", "write_dump"]
 
@@ -80,9 +77,17 @@ def read_dump(
             message names it), or image sizes are needed.
         OSError: the file cannot be read.
     """
-    with reading(path, "a dump of results"), zipfile.ZipFile(path) as archive:
-        members = Members(archive, budget=4 * os.path.getsize(path))
-        return list(_read_images(members, image_size))
+    with reading(path, "a dump of results in torch's zip format"):
+        images = read_torch_pickle(path)
+        if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+            raise ValueError("it holds something else than a list of dicts")
+        names = [str(image["file_name"]) for image in images]
+        sizes = _stored_sizes(path) if image_size is None else map(image_size, names)
+        copy = _Copier(4 * os.path.getsize(path))
+        return [
+            (name, _people(image, (height, width), copy))
+            for name, image, (height, width) in zip(names, images, sizes, strict=True)
+        ]
 
 
 def _write_image(pickle: PickleWriter, file_name: str, people: People) -> None:
@@ -115,47 +120,56 @@ def _write_person(pickle: PickleWriter, person: Person) -> None:
                 pickle.none()
 
 
-def _read_images(
-    members: Members, image_size: Callable[[str], ImageSize] | None
-) -> Iterator[tuple[str, People]]:
-    pickled = next((name for name in members.names if name.endswith("/data.pkl")), None)
-    if pickled is None:
-        raise ValueError("the archive has no data.pkl")
-    folder = pickled.removesuffix("data.pkl")
-    images = read_torch_pickle(members, pickled, f"{folder}data/")
-    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-        raise ValueError("it holds something else than a list of dicts")
-    names = [str(image["file_name"]) for image in images]
-    if image_size is not None:
-        sizes = [image_size(name) for name in names]
-    elif f"{folder}{_SIZES}" in members.names:
-        sizes = json.loads(members.read(f"{folder}{_SIZES}"))["image_sizes"]
-    else:
-        raise ValueError(
-            "it was written by Detectron2, which does not store the sizes of images; pass "
-            "image_size=, a function from a file name to (height, width)"
-        )
-    for name, image, (height, width) in zip(names, images, sizes, strict=True):
-        yield name, _people(image, (height, width))
-
-
-def _people(image: dict[str, Any], size: ImageSize) -> People:
-    persons = image.get("pred_densepose", [])
-    if not persons:
-        return People(size)
-    boxes, scores = image["pred_boxes_XYXY"].array(), image["scores"].array()
-    return People(
-        size,
-        tuple(_person(*row, size) for row in zip(persons, boxes, scores, strict=True)),
+def _stored_sizes(path: str | os.PathLike[str]) -> Iterable[ImageSize]:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(f"/{_SIZES}"):
+                sizes: list[ImageSize] = json.loads(archive.read(name))["image_sizes"]
+                return sizes
+    raise ValueError(
+        "it was written by Detectron2, which does not store the sizes of images; pass "
+        "image_size=, a function from a file name to (height, width)"
     )
 
 
-def _person(fields: dict[str, Tensor | None], box: Any, score: Any, size: ImageSize) -> Person:
-    maps = {name: tensor.array() for name, tensor in fields.items() if tensor is not None}
+@dataclass
+class _Copier:
+    """Copies tensors, `budget` bytes all in all.
+
+    The budget keeps a small file from unfolding into a large result by naming a tensor many times
+    or giving it a stride of 0.
+    """
+
+    budget: int
+
+    def __call__(self, tensor: torch.Tensor) -> npt.NDArray[Any]:
+        self.budget -= math.prod(tensor.shape) * tensor.element_size()
+        if self.budget < 0:
+            raise ValueError("it uses its tensors too often, or has them repeat their numbers")
+        values: npt.NDArray[Any] = tensor.clone().numpy(force=True)
+        return values
+
+
+def _people(image: dict[str, Any], size: ImageSize, copy: _Copier) -> People:
+    results = image.get("pred_densepose", [])
+    if not results:
+        return People(size)
+    boxes, scores = copy(image["pred_boxes_XYXY"]), copy(image["scores"])
+    return People(
+        size,
+        tuple(
+            _person(result, box, score, size, copy)
+            for result, box, score in zip(results, boxes, scores, strict=True)
+        ),
+    )
+
+
+def _person(result: Result, box: Any, score: Any, size: ImageSize, copy: _Copier) -> Person:
+    maps = {name: copy(value) for name, value in vars(result).items() if value is not None}
     labels = maps["labels"]
     height, width = labels.shape
-    if labels.min(initial=0) < 0 or labels.max(initial=0) > NUM_PARTS:
-        raise ValueError(f"labels must lie in 0..{NUM_PARTS} (damaged)")
+    if labels.dtype != np.int64 or labels.min() < 0 or labels.max() > NUM_PARTS:
+        raise ValueError(f"labels must be int64 and lie in 0..{NUM_PARTS} (damaged)")
     return Person(
         image_size=size,
         box_xyxy=box,
