@@ -5,27 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from iuv.results import CONFIDENCE_FIELDS, People, Person, quantize_uv
+from iuv.results import CONFIDENCE_FIELDS, People, quantize_uv
+from sample_people import make_person
 
-SIZE = (6, 8)  # H, W
-
-
-def make(box_xywh=(1, 2, 3, 2), part=1, score=0.9, **fields):
-    """A person whose whole box is one part; `part` may also be an array of labels."""
-    x, y, w, h = box_xywh
-    labels = np.broadcast_to(np.uint8(part), (h, w)).copy()
-    return Person(
-        **{
-            "image_size": SIZE,
-            "box_xyxy": np.array([x, y, x + w, y + h], dtype=np.float32),
-            "score": score,
-            "box_xywh": box_xywh,
-            "labels": labels,
-            "uv": np.stack([np.full((h, w), c, dtype=np.float32) for c in (0.5, 0.25)])
-            * (labels > 0),
-            **fields,
-        }
-    )
+SIZE = (6, 8)  # H, W, of `make_person`
 
 
 def people(*persons):
@@ -33,9 +16,9 @@ def people(*persons):
 
 
 THREE = people(
-    make((0, 0, 2, 2), part=1, score=0.9),
-    make((1, 1, 4, 4), part=2, score=0.8),
-    make((4, 3, 2, 2), part=3, score=0.7),
+    make_person((0, 0, 2, 2), part=1, score=0.9),
+    make_person((1, 1, 4, 4), part=2, score=0.8),
+    make_person((4, 3, 2, 2), part=3, score=0.7),
 )
 
 
@@ -51,7 +34,7 @@ def test_every_byte_survives_a_round_trip():
 
 
 def test_iuv_of_a_person():
-    person = make((1, 2, 3, 2), part=np.array([[7, 0, 7], [7, 7, 7]]))
+    person = make_person((1, 2, 3, 2), part=np.array([[7, 0, 7], [7, 7, 7]]))
     iuv = person.iuv()
     assert (iuv.shape, iuv.dtype) == ((*SIZE, 3), np.uint8)
     assert iuv[2:4, 1:4].tolist() == person.iuv_crop().tolist()
@@ -66,7 +49,7 @@ def test_iuv_of_a_person():
 def test_paste_cuts_at_the_borders(x, y):
     w, h = 4, 3
     labels = np.arange(1, 13).reshape(h, w)
-    person = make((x, y, w, h), part=labels)
+    person = make_person((x, y, w, h), part=labels)
     expected = np.zeros(SIZE, dtype=np.uint8)
     for row in range(h):
         for column in range(w):
@@ -83,7 +66,7 @@ def test_paste_cuts_at_the_borders(x, y):
 
 
 def test_a_box_larger_than_the_image():
-    person = make((-3, -4, 20, 20), part=9)
+    person = make_person((-3, -4, 20, 20), part=9)
     assert (person.iuv()[..., 0] == 9).all()
 
 
@@ -98,8 +81,8 @@ def test_the_better_score_is_on_top():
 
 
 def test_background_inside_a_better_box_does_not_hide_others():
-    hole = make((0, 0, 3, 1), part=np.array([[5, 0, 5]]), score=0.9)
-    below = make((0, 0, 3, 1), part=6, score=0.8)
+    hole = make_person((0, 0, 3, 1), part=np.array([[5, 0, 5]]), score=0.9)
+    below = make_person((0, 0, 3, 1), part=6, score=0.8)
     assert people(hole, below).iuv()[0, :3, 0].tolist() == [5, 6, 5]
     assert people(hole, below).instance_map()[0, :3].tolist() == [1, 2, 1]
 
@@ -181,12 +164,12 @@ def test_nobody_never_raises():
 
 
 def test_confidences():
-    assert make().confidences() == {}
+    assert make_person().confidences() == {}
     maps = {name: np.full((2, 3), i, dtype=np.float32) for i, name in enumerate(CONFIDENCE_FIELDS)}
-    person = make(**maps)
+    person = make_person(**maps)
     assert list(person.confidences()) == list(CONFIDENCE_FIELDS)
     assert person.confidences()["kappa_v"] is maps["kappa_v"]
-    assert list(make(sigma_2=maps["sigma_2"]).confidences()) == ["sigma_2"]
+    assert list(make_person(sigma_2=maps["sigma_2"]).confidences()) == ["sigma_2"]
 
 
 @pytest.mark.parametrize(
@@ -214,12 +197,12 @@ def test_confidences():
 )
 def test_persons_with_maps_that_do_not_fit(fields, message):
     with pytest.raises(ValueError, match=message):
-        make(**fields)
+        dataclasses.replace(make_person(), **fields)
 
 
 def test_people_of_another_image():
     with pytest.raises(ValueError, match=r"of size \(5, 5\) cannot be among .* of size \(6, 8\)"):
-        people(make(), make(image_size=(5, 5)))
+        people(make_person(), make_person(image_size=(5, 5)))
 
 
 @pytest.mark.parametrize(
@@ -232,13 +215,13 @@ def test_people_of_another_image():
 )
 def test_values_that_would_break_later_are_refused_at_once(fields, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(make(), **fields)
+        dataclasses.replace(make_person(), **fields)
 
 
 def test_a_person_without_pixels_is_refused():
     empty = {"labels": np.zeros((0, 0), np.uint8), "uv": np.zeros((2, 0, 0), np.float32)}
     with pytest.raises(ValueError, match="width and height at least 1"):
-        dataclasses.replace(make(), box_xywh=(0, 0, 0, 0), **empty)
+        dataclasses.replace(make_person(), box_xywh=(0, 0, 0, 0), **empty)
 
 
 @pytest.mark.parametrize("size", [(-1, 5), (1.5, 2), ("a", "b"), (10**30, 1)])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from iuv.bodyparts import PART_MIRROR
-from iuv.results import People, Person, quantize_uv
+from iuv.results import People, quantize_uv
 from iuv.visualize.colors import PART_COLORS, grey_photo, label_colors
 from iuv.visualize.draw import KINDS, draw
-from sample_people import photo, picture, sample_people
+from sample_people import make_person, photo, picture, sample_people
 
 
 def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -50,17 +52,7 @@ def test_contours_of_values_outside_0_1_are_those_of_clamped_values() -> None:
     people = sample_people("outside")
     clamped = People(
         people.image_size,
-        tuple(
-            Person(
-                image_size=p.image_size,
-                box_xyxy=p.box_xyxy,
-                score=p.score,
-                box_xywh=p.box_xywh,
-                labels=p.labels,
-                uv=np.clip(p.uv, 0, 1),
-            )
-            for p in people
-        ),
+        tuple(replace(p, uv=np.clip(p.uv, 0, 1)) for p in people),
     )
     drawn = draw(photo(), people, "contour")
     assert np.array_equal(drawn, draw(photo(), clamped, "contour"))
@@ -75,15 +67,8 @@ def test_contours_of_values_outside_0_1_are_those_of_clamped_values() -> None:
 
 
 def test_contour_of_a_ramp_is_where_it_should_be() -> None:
-    ramp = np.tile(np.linspace(0, 1, 101, dtype=np.float32), (50, 1))
-    person = Person(
-        image_size=(60, 120),
-        box_xyxy=np.array([10, 5, 111, 55], dtype=np.float32),
-        score=1.0,
-        box_xywh=(10, 5, 101, 50),
-        labels=np.full((50, 101), 2, dtype=np.uint8),
-        uv=np.stack([ramp, np.zeros_like(ramp)]),
-    )
+    ramp = np.linspace(0, 1, 101)
+    person = make_person((10, 5, 101, 50), part=2, image_size=(60, 120), uv=(ramp, 0))
     black = np.zeros((60, 120, 3), dtype=np.uint8)
     drawn = draw(black, People((60, 120), (person,)), "contour").any((0, 2))
     # Levels 1/9 .. 9/9 of U; nothing is below level 0.
@@ -139,15 +124,7 @@ def test_nobody_leaves_the_canvas_and_the_photo_is_never_touched(kind: str) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("box", [(-30, -20, 40, 35), (190, 160, 40, 35), (300, 300, 9, 9)])
 def test_a_person_beyond_the_border_is_cut(kind: str, box: tuple[int, int, int, int]) -> None:
-    x, y, w, h = box
-    person = Person(
-        image_size=photo().shape[:2],
-        box_xyxy=np.array([x, y, x + w, y + h], dtype=np.float32),
-        score=0.5,
-        box_xywh=box,
-        labels=np.full((h, w), 7, dtype=np.uint8),
-        uv=np.zeros((2, h, w), dtype=np.float32),
-    )
+    person = make_person(box, part=7, image_size=photo().shape[:2])
     assert draw(photo(), People(person.image_size, (person,)), kind).shape == photo().shape
 
 

@@ -21,7 +21,7 @@ from iuv.visualize.presets import (
     prepare,
 )
 from iuv.zoo import get_model
-from sample_people import photo, sample_people
+from sample_people import make_person, photo, sample_people
 
 # Computed with OpenCV's tables by others: RGB of labels 0..24.
 # fmt: off
@@ -60,15 +60,13 @@ def person(size: tuple[int, int], box: tuple[int, int, int, int], seed: int) -> 
     """All parts in a grid, U and V a little outside 0..1."""
     x, y, w, h = box
     rows, columns = np.mgrid[:h, :w]
-    labels = ((rows * 5 // h * 5 + columns * 5 // w + seed) % 25).astype(np.uint8)
-    uv = np.stack([columns / w * 1.2 - 0.1, rows / h * 1.3 - 0.2]).astype(np.float32)
-    return Person(
-        image_size=size,
-        box_xyxy=np.array([x, y, x + w + 0.5, y + h + 0.5], dtype=np.float32),
+    return make_person(
+        box,
+        part=(rows * 5 // h * 5 + columns * 5 // w + seed) % 25,
         score=0.9 - seed / 100,
-        box_xywh=box,
-        labels=labels,
-        uv=uv * (labels > 0),
+        image_size=size,
+        uv=(columns / w * 1.2 - 0.1, rows / h * 1.3 - 0.2),
+        box_xyxy=np.array([x, y, x + w + 0.5, y + h + 0.5], dtype=np.float32),
     )
 
 

@@ -12,26 +12,24 @@ import pytest
 from PIL import Image
 
 from hashing import GOLDEN
-from iuv.results import People, Person
+from iuv.results import People
 from iuv.writers import ResultFileError, join_json, people_to_coco, read_json, write_json
-from sample_people import sample_people
+from sample_people import make_person, sample_people
 
 
 def golden_people() -> People:
     with np.load(GOLDEN / "formats" / "results.npz") as z:
-        persons = []
-        for k, (box, score) in enumerate(zip(z["pred_boxes_XYXY"], z["scores"], strict=True)):
-            h, w = z[f"det{k}_labels"].shape
-            persons.append(
-                Person(
-                    image_size=(176, 208),
-                    box_xyxy=box,
-                    score=float(score),
-                    box_xywh=(int(box[0]), int(box[1]), w, h),
-                    labels=z[f"det{k}_labels"],
-                    uv=z[f"det{k}_uv"],
-                )
+        persons = [
+            make_person(
+                (int(box[0]), int(box[1]), *z[f"det{k}_labels"].shape[::-1]),
+                part=z[f"det{k}_labels"],
+                score=float(score),
+                image_size=(176, 208),
+                uv=z[f"det{k}_uv"],
+                box_xyxy=box,
             )
+            for k, (box, score) in enumerate(zip(z["pred_boxes_XYXY"], z["scores"], strict=True))
+        ]
     return People((176, 208), tuple(persons))
 
 
@@ -70,15 +68,8 @@ def test_round_trip_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_every_byte_survives_reading_and_quantising_again(tmp_path: Path) -> None:
-    bytes_ = np.arange(256, dtype=np.float32)[None]
-    person = Person(
-        image_size=(1, 256),
-        box_xyxy=np.array([0, 0, 256, 1], dtype=np.float32),
-        score=1.0,
-        box_xywh=(0, 0, 256, 1),
-        labels=np.ones((1, 256), dtype=np.uint8),
-        uv=np.stack([bytes_, bytes_]) / np.float32(255),
-    )
+    uv = np.arange(256, dtype=np.float32) / np.float32(255)
+    person = make_person((0, 0, 256, 1), image_size=(1, 256), uv=(uv, uv))
     assert person.iuv_crop()[0, :, 1].tolist() == list(range(256))
     write_json(tmp_path / "x.json", People((1, 256), (person,)))
     assert np.array_equal(read_json(tmp_path / "x.json")[0].uv, person.uv)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from iuv.results import CONFIDENCE_FIELDS, People, Person
+from iuv.results import CONFIDENCE_FIELDS, People
 from iuv.writers import ResultFileError, read_npz, write_npz
 from sample_people import sample_people
 
@@ -19,10 +20,7 @@ def confident_people() -> People:
         name: np.full(person.labels.shape, k + 0.5, dtype=np.float32)
         for k, name in enumerate(CONFIDENCE_FIELDS)
     }
-    own = {
-        name: getattr(person, name) for name in ("box_xyxy", "score", "box_xywh", "labels", "uv")
-    }
-    return People(person.image_size, (Person(image_size=person.image_size, **own, **maps),))
+    return People(person.image_size, (replace(person, **maps),))
 
 
 def assert_same(a: People, b: People) -> None:
