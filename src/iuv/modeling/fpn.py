@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iuv.ops.roi_align import Window
+
 __all__ = ["FPN", "PyramidDecoder"]
 
 
@@ -45,6 +47,8 @@ class PyramidDecoder(nn.Module):
     projected.
     """
 
+    stride = 4
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         for level, steps in ((2, 1), (3, 1), (4, 2), (5, 3)):
@@ -52,14 +56,51 @@ class PyramidDecoder(nn.Module):
             self.add_module(f"p{level}", nn.Sequential(*convs))
         self.project = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Return the fused map of p2, p3, p4, p5."""
+    def forward(self, features: Sequence[Tensor], window: Window | None = None) -> Tensor:
+        """Return the fused map of p2, p3, p4, p5, or only a window of it at its cost."""
+        rows, columns = window or (None, None)
+        height, width = features[0].shape[-2:]
         total: Tensor | None = None
         for level, x in zip(("p2", "p3", "p4", "p5"), features, strict=True):
-            for conv in self.get_submodule(level).children():
+            convs = list(self.get_submodule(level).children())
+            factor = 1 if level == "p2" else 2
+            cuts = zip(
+                _cuts(rows, height, len(convs), factor),
+                _cuts(columns, width, len(convs), factor),
+                strict=True,
+            )
+            x = x[(..., *next(cuts))]
+            for conv, cut in zip(convs, cuts, strict=True):
                 x = F.relu_(conv(x))
-                if level != "p2":
+                if factor == 2:
                     x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+                x = x[(..., *cut)]
             total = x if total is None else total + x
         out: Tensor = self.project(total)
         return out
+
+
+def _cuts(cells: range | None, length: int, steps: int, factor: int) -> list[slice]:
+    """Slices along one axis that leave what is needed: of a level, then of each step's result.
+
+    A step is a 3 x 3 convolution and upsampling by a factor. At the borders of the map it pads as
+    ever; at other borders the slices drop all cells that padding has reached.
+
+    Args:
+        cells: what is wanted of the last step's result; None for all.
+        length: of the last step's whole result.
+        steps: how many steps there are.
+        factor: 1 or 2.
+    """
+    if cells is None:
+        return [slice(None)] * (steps + 1)
+    cuts: list[slice] = []
+    for _ in range(steps):
+        length //= factor
+        # interpolation reads what lies under one result more on each side (half-pixel centres),
+        # the convolution one cell more
+        start = max((cells.start - (factor - 1)) // factor - 1, 0)
+        stop = min((cells.stop + 2 * (factor - 1)) // factor + 1, length)
+        cuts.insert(0, slice(cells.start - start * factor, cells.stop - start * factor))
+        cells = range(start, stop)
+    return [slice(cells.start, cells.stop), *cuts]

@@ -23,7 +23,7 @@ from iuv.modeling.fpn import FPN, PyramidDecoder
 from iuv.modeling.resnet import STAGE_CHANNELS, ResNet
 from iuv.modeling.rpn import RPNHead, decode_proposals, select_proposals
 from iuv.ops.boxes import decode_deltas
-from iuv.ops.roi_align import pool_pyramid
+from iuv.ops.roi_align import pool_pyramid, window_of
 from iuv.results import ChartOutputs
 
 __all__ = ["RCNN", "DenseBranch", "Detections", "Trunk", "TrunkOutputs"]
@@ -124,8 +124,16 @@ class RCNN(nn.Module):
     def pool_people(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Pool the dense branch's input, through the decoder if there is one; as `pool_boxes`."""
         config = self.config.dense
+        features = features[:4]
+        if self.decoder is not None:  # decode only where people are
+            size, stride = features[0].shape[-2:], self.decoder.stride
+            everyone = torch.cat(list(boxes))
+            window = window_of(everyone, size, scale=1 / stride, aligned=config.aligned)
+            features = [self.decoder(features, window)]
+            origin = everyone.new_tensor([window.columns.start, window.rows.start] * 2) * stride
+            boxes = [image_boxes - origin for image_boxes in boxes]
         return pool_pyramid(
-            features[:4] if self.decoder is None else [self.decoder(features[:4])],
+            features,
             boxes,
             pool_size=config.pool_size,
             sampling_ratio=config.sampling_ratio,

@@ -12,14 +12,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["assign_levels", "pool_pyramid", "roi_align"]
+__all__ = ["Window", "assign_levels", "pool_pyramid", "roi_align", "window_of"]
 
 _CANONICAL_SIZE, _CANONICAL_LEVEL = 224, 4  # a box of 224 px belongs to p4
+
+
+class Window(NamedTuple):
+    """A rectangle of cells of a feature map."""
+
+    rows: range
+    columns: range
+
+
+def window_of(boxes: Tensor, size: Sequence[int], *, scale: float, aligned: bool) -> Window:
+    """Return the part of a map that `roi_align` reads, never empty.
+
+    Pooling from the window, with boxes that are shifted by its origin, is pooling from the map: a
+    border of the window is one of the map, or no sample comes within a cell of it.
+
+    Args:
+        boxes: [R, 4] xyxy in pixels of the network input.
+        size: height and width of the map.
+        scale: see `roi_align`.
+        aligned: see `roi_align`.
+    """
+    if len(boxes) == 0:
+        return Window(range(1), range(1))
+    starts, sizes = _feature_boxes(boxes, scale, aligned)
+    ends = torch.cat([starts, starts + sizes])
+    border = starts.new_tensor([size[1] - 1, size[0] - 1])
+    # a sample reads the cell that it is in and the next; one more on each side is for rounding
+    corners = torch.stack([ends.amin(0) - 1, ends.amax(0) + 2]).clamp(min=0).minimum(border)
+    (left, top), (right, bottom) = corners.long().tolist()
+    return Window(range(top, bottom + 1), range(left, right + 1))
 
 
 def roi_align(
