@@ -8,6 +8,7 @@ CONFIGS = {
     "plain": TINY,
     "DeepLab, all confidences": TINY.replace(
         **{
+            "backbone.fpn_channels": 64,
             "dense.head": "deeplab",
             "dense.nonlocal_block": True,
             "dense.uv_confidence": "indep_aniso",
@@ -24,10 +25,10 @@ def test_gradients_reach_every_parameter(config):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = RCNN(config)
-        side = config.dense.pool_size
+        side, width = config.dense.pool_size, config.backbone.fpn_channels
         features, logits, deltas = model.trunk(torch.randn(1, 3, 64, 64))
-        outputs = [*features, *logits, *deltas, *model.box_head(torch.randn(2, 32, 7, 7))]
-        charts = model.dense(torch.randn(2, 32, side, side))
+        outputs = [*features, *logits, *deltas, *model.box_head(torch.randn(2, width, 7, 7))]
+        charts = model.dense(torch.randn(2, width, side, side))
         outputs += [maps for maps in charts if maps is not None]
         if model.decoder is not None:
             outputs.append(model.decoder(features[:4]))
