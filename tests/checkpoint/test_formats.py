@@ -243,3 +243,24 @@ def test_safetensors_with_a_header_beyond_the_file(tmp_path, length):
     for read in (read_config, read_state):
         with pytest.raises(CheckpointError, match=r"x\.safetensors: is damaged"):
             read(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_deep_tuples_in_torch_files(tmp_path, legacy):
+    """As the key of a dictionary, such a tuple ends the process inside torch.load."""
+    good, path = tmp_path / "good.pth", tmp_path / "x.pth"
+    torch.save({"key": 1}, good, _use_new_zipfile_serialization=not legacy)
+    deep = b"\x80\x02}" + b")" + b"\x85" * 1_000_000 + b"K\x01s."
+    if legacy:
+        magic, version, machine = (pickle.dumps(part, 2) for part in (_MAGIC, 1001, {}))
+        path.write_bytes(magic + version + machine + deep + pickle.dumps([], 2))
+    else:
+        with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w") as target:
+            for name in source.namelist():
+                content = deep if name.endswith("data.pkl") else source.read(name)
+                target.writestr(name, content)
+    with pytest.raises(CheckpointError, match=r"x\.pth: nests tuples over 32 deep"):
+        read_state(path)
+
+
+_MAGIC = 0x1950A86A20F9469CFC6C  # how torch's files began before they were archives

@@ -5,13 +5,14 @@ The kind is decided by the content, never by the file name.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from iuv.checkpoint.errors import CheckpointError
 from iuv.checkpoint.keys import from_released
 from iuv.checkpoint.unpickle import read_pickle
 from iuv.config import ConfigError, ModelConfig
+from iuv.pickle_depth import has_deep_tuples
 
 __all__ = ["FORMAT_VERSION", "METADATA_KEY", "read_config", "read_state"]
 
@@ -31,6 +33,8 @@ METADATA_KEY = "iuv"
 FORMAT_VERSION = 1
 
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before PyTorch 1.6: no zip archive
+_LEGACY_PICKLES = 5  # magic number, version, machine, the content, names of its storages
+_MAX_TUPLES = 32
 _TEXT_PICKLES = (b"(", b"c", b"]", b"}")  # how protocols 0 and 1 begin
 
 # Entries of older released files that current models compute instead.
@@ -106,14 +110,35 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise CheckpointError(f"{path}: is a compressed archive, which torch never writes")
+            pickles = [archive.read(e) for e in entries if e.filename.lower().endswith(".pkl")]
     except zipfile.BadZipFile as error:
         raise CheckpointError(f"{path}: is cut off or damaged ({error})") from error
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise CheckpointError(f"{path}: is a compressed archive, which torch never writes")
-    return _read_legacy_torch(path)
+    for pickled in pickles:
+        _check_depth(io.BytesIO(pickled), path)
+    return _load_torch(path)
 
 
 def _read_legacy_torch(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        for _ in range(_LEGACY_PICKLES):
+            _check_depth(file, path)
+    return _load_torch(path)
+
+
+def _check_depth(file: IO[bytes], path: Path) -> None:
+    try:
+        deep = has_deep_tuples(file, _MAX_TUPLES)
+    except (ValueError, IndexError, KeyError) as error:
+        raise CheckpointError(f"{path}: is damaged, or no weights of PyTorch") from error
+    if deep:
+        raise CheckpointError(
+            f"{path}: nests tuples over {_MAX_TUPLES} deep, as no checkpoint does"
+        )
+
+
+def _load_torch(path: Path) -> dict[str, Tensor]:
     try:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:

@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from iuv.pickle_depth import has_deep_tuples
+
 __all__ = ["RESULT_CLASS", "PickleWriter", "Result", "read_torch_pickle"]
 
 RESULT_CLASS = "densepose.structures.chart_result DensePoseChartResultWithConfidences"
@@ -173,33 +175,16 @@ def _check_pickle(pickled: bytes) -> None:
     """Refuse what torch's loader would let pass, or refuse without a clear word.
 
     That is names which need memory without a file that holds it, such as bytearray, and tuples in
-    tuples in tuples: to hash a deep one overflows the stack, which ends the process.
+    tuples in tuples.
     """
-    stack: list[int] = []  # for each value, how many tuples are in one another there
-    marks: list[int] = []
-    memo: dict[int, int] = {}
     argument: Any
     for opcode, argument, _ in pickletools.genops(pickled):
-        match opcode.name:
-            case "PROTO" if argument != 2:  # torch.save's
-                raise ValueError(f"its pickle has protocol {argument}, but torch writes 2")
-            case "GLOBAL" | "INST" if argument not in _NAMES:
-                raise ValueError(
-                    f"it refers to {argument.replace(' ', '.')[:200]!a}, but only chart results "
-                    "and their tensors are read. Nothing was executed"
-                )
-            case "MARK":
-                marks.append(len(stack))
-            case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
-            case name:
-                taken = opcode.stack_before
-                to_mark = pickletools.markobject in taken
-                start = marks.pop() if to_mark else len(stack)
-                start -= taken.index(pickletools.markobject) if to_mark else len(taken)
-                depth = max(stack[start:], default=0) + name.startswith("TUPLE")
-                if depth > _MAX_DEPTH:
-                    raise ValueError(f"its pickle nests tuples deeper than {_MAX_DEPTH} levels")
-                stack[start:] = [depth] * len(opcode.stack_after)
+        if opcode.name == "PROTO" and argument != 2:  # torch.save's
+            raise ValueError(f"its pickle has protocol {argument}, but torch writes 2")
+        if opcode.name in ("GLOBAL", "INST") and argument not in _NAMES:
+            raise ValueError(
+                f"it refers to {argument.replace(' ', '.')[:200]!a}, but only chart results "
+                "and their tensors are read. Nothing was executed"
+            )
+    if has_deep_tuples(pickled, _MAX_DEPTH):
+        raise ValueError(f"its pickle nests tuples deeper than {_MAX_DEPTH} levels")
