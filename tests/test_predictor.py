@@ -16,7 +16,7 @@ from iuv.images import ImageError
 from iuv.modeling.rcnn import RCNN
 from iuv.predictor import Predictor, load, pick_device
 from iuv.zoo import UnknownModelError, get_model
-from tiny import TINY
+from tiny import TINY, tiny_predictor
 
 
 def pixels(height, width, seed=0):
@@ -256,3 +256,11 @@ def test_devices():
     for name in ("gpu", "cuda:99", "", "hpu", "meta"):
         with pytest.raises(ValueError, match="cannot be used here; try 'auto' or 'cpu'"):
             pick_device(name)
+
+
+def test_weights_that_overflow_are_reported():
+    predict = tiny_predictor()
+    with torch.no_grad():
+        predict.model.trunk.fpn.lateral5.weight.fill_(3e38)
+    with pytest.raises(ValueError, match="no finite box"):
+        predict(pixels(40, 40))

@@ -33,3 +33,10 @@ def test_selection_equals_reference(keep):
     ((ours, scores),) = select_proposals(boxes, logits, [(240, 320)], RPNConfig(post_nms_topk=keep))
     torch.testing.assert_close(ours, golden[f"proposals_post{keep}_boxes"], rtol=0, atol=1e-4)
     torch.testing.assert_close(scores, golden[f"proposals_post{keep}_logits"], rtol=0, atol=0)
+
+
+def test_overflow_is_not_taken_for_an_empty_image():
+    boxes, logits = [torch.full((2, 3, 4), torch.nan)], [torch.ones(2, 3)]
+    boxes[0][0] = torch.tensor([0.0, 0, 9, 9])
+    with pytest.raises(ValueError, match="the network computed no finite box; its weights are"):
+        select_proposals(boxes, logits, [(10, 10), (10, 10)], RPNConfig())

@@ -114,6 +114,9 @@ def select_proposals(
 
     Returns:
         For each image boxes [P, 4] and logits [P], best first, P <= post_nms_topk.
+
+    Raises:
+        ValueError: no box of an image is finite, which is not to be taken for an empty image.
     """
     all_boxes, all_logits = torch.cat(list(boxes), dim=1), torch.cat(list(logits), dim=1)
     levels = torch.repeat_interleave(
@@ -122,6 +125,11 @@ def select_proposals(
     proposals = []
     for image_boxes, image_logits, size in zip(all_boxes, all_logits, image_sizes, strict=True):
         finite = image_boxes.isfinite().all(1) & image_logits.isfinite()
+        if not finite.any():
+            raise ValueError(
+                "the network computed no finite box; its weights are damaged or overflow, "
+                "fetch or convert them again"
+            )
         clipped = clip_boxes(image_boxes, size)
         valid = (finite & non_empty(clipped)).nonzero().squeeze(1)
         kept = nms(clipped[valid], image_logits[valid], config.nms_iou, levels[valid])
