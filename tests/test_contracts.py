@@ -43,11 +43,12 @@ SHORT = [path.relative_to(SOURCE).as_posix() for path in FILES]
 
 # fmt: off
 LEVELS = {
-    0: {"config", "results", "bodyparts", "ops", "pickle_depth"},
-    1: {"zoo", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data", "synth",
-        "visualize", "writers", "images", "decode"},
+    0: {"sectioned", "config", "training_config", "results", "targets", "bodyparts", "ops",
+        "pickle_depth"},
+    1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
+        "synth", "visualize", "writers", "images", "decode"},
     2: {"checkpoint", "runtime", "evaluation"},
-    3: {"predictor", "video", "engine"},
+    3: {"predictor", "tta", "video", "engine"},
     5: {"cli"},
     6: {"", "__main__"},  # the package itself
 }

@@ -1,0 +1,1 @@
+"""DensePose-COCO data: annotations, data sets, transforms, the training stream."""

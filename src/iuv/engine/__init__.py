@@ -1,0 +1,1 @@
+"""Training: one step, the optimiser, the loop."""

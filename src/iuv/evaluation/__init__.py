@@ -1,0 +1,1 @@
+"""Average precision of boxes, masks and surface correspondences (GPS, GPSm)."""

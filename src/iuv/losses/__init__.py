@@ -1,0 +1,1 @@
+"""Training losses: proposals and boxes, annotated points, chart outputs."""
