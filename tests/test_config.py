@@ -113,8 +113,8 @@ def test_unknown_field_lists_the_near_ones(field, near):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("backbone.depth", 34, "backbone.depth must be one of (50, 101), got 34"),
-        ("backbone.depth", 50.0, "backbone.depth must be one of (50, 101), got 50.0"),
+        ("backbone.depth", 34, "backbone.depth must be one of (18, 50, 101), got 34"),
+        ("backbone.depth", 50.0, "backbone.depth must be one of (18, 50, 101), got 50.0"),
         ("box.max_people", 1.5, "box.max_people must be int, got 1.5"),
         ("box.max_people", True, "box.max_people must be int, got True"),
         ("box.min_score", "high", "box.min_score must be float, got 'high'"),
@@ -150,7 +150,7 @@ def test_wrong_types(field, value, message):
             "input.long_side (800) must not be below input.short_side (900)",
         ),
         (InputConfig, {"pixel_std_bgr": (1.0, 0.0, 1.0)}, "input.pixel_std_bgr must be positive"),
-        (BackboneConfig, {"depth": 18}, "backbone.depth must be 50 or 101, got 18"),
+        (BackboneConfig, {"depth": 34}, "backbone.depth must be one of (18, 50, 101), got 34"),
         (BackboneConfig, {"fpn_channels": 0}, "backbone.fpn_channels must be positive"),
         (
             RPNConfig,

@@ -326,7 +326,7 @@ def test_values_that_do_not_convert_are_refused(tmp_path, key, value, supported)
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.DEPTH must be one of (50, 101), got 18"),
+        ("MODEL.RESNETS.DEPTH", 34, "MODEL.RESNETS.DEPTH must be one of (18, 50, 101), got 34"),
         ("INPUT.MIN_SIZE_TEST", 0, "INPUT.MIN_SIZE_TEST must be positive, got 0"),
         ("INPUT.MIN_SIZE_TEST", "big", "INPUT.MIN_SIZE_TEST must be int, got 'big'"),
         (

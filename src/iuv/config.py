@@ -7,16 +7,11 @@ Lengths are pixels of the network input unless said otherwise.
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import functools
-import math
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Literal
+
+from iuv.sectioned import ConfigError, Sectioned, require
 
 __all__ = [
     "BackboneConfig",
@@ -52,15 +47,6 @@ _LARGEST: Mapping[str, int] = {
 }
 
 
-class ConfigError(ValueError):
-    """A configuration value is unknown, of the wrong type or out of range."""
-
-
-def _require(ok: bool, what: str) -> None:
-    if not ok:
-        raise ConfigError(what)
-
-
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
     """How a photo becomes the network's input."""
@@ -73,25 +59,26 @@ class InputConfig:
     pixel_std_bgr: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        _require(self.short_side > 0, f"input.short_side must be positive, got {self.short_side}")
-        _require(
+        require(self.short_side > 0, f"input.short_side must be positive, got {self.short_side}")
+        require(
             self.long_side >= self.short_side,
             f"input.long_side ({self.long_side}) must not be below input.short_side "
             f"({self.short_side})",
         )
-        _require(min(self.pixel_std_bgr) > 0, "input.pixel_std_bgr must be positive")
+        require(min(self.pixel_std_bgr) > 0, "input.pixel_std_bgr must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
     """Residual network and feature pyramid."""
 
-    depth: Literal[50, 101] = 50
+    depth: Literal[18, 50, 101] = 50
     fpn_channels: int = 256
 
     def __post_init__(self) -> None:
-        _require(self.depth in (50, 101), f"backbone.depth must be 50 or 101, got {self.depth}")
-        _require(self.fpn_channels > 0, "backbone.fpn_channels must be positive")
+        depths = (18, 50, 101)
+        require(self.depth in depths, f"backbone.depth must be one of {depths}, got {self.depth}")
+        require(self.fpn_channels > 0, "backbone.fpn_channels must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +96,16 @@ class RPNConfig:
     nms_iou: float = 0.7
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             len(self.anchor_sizes) == 5,
             f"rpn.anchor_sizes needs one size per pyramid level (5), got {self.anchor_sizes}",
         )
-        _require(min(self.anchor_sizes) > 0, "rpn.anchor_sizes must be positive")
-        _require(len(self.aspect_ratios) > 0, "rpn.aspect_ratios must not be empty")
-        _require(min(self.aspect_ratios) > 0, "rpn.aspect_ratios must be positive")
-        _require(self.pre_nms_topk > 0, "rpn.pre_nms_topk must be positive")
-        _require(self.post_nms_topk > 0, "rpn.post_nms_topk must be positive")
-        _require(0 < self.nms_iou <= 1, f"rpn.nms_iou must be in (0, 1], got {self.nms_iou}")
+        require(min(self.anchor_sizes) > 0, "rpn.anchor_sizes must be positive")
+        require(len(self.aspect_ratios) > 0, "rpn.aspect_ratios must not be empty")
+        require(min(self.aspect_ratios) > 0, "rpn.aspect_ratios must be positive")
+        require(self.pre_nms_topk > 0, "rpn.pre_nms_topk must be positive")
+        require(self.post_nms_topk > 0, "rpn.post_nms_topk must be positive")
+        require(0 < self.nms_iou <= 1, f"rpn.nms_iou must be in (0, 1], got {self.nms_iou}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,10 +128,10 @@ class BoxConfig:
     def __post_init__(self) -> None:
         for name in ("num_classes", "pool_size", "fc_dim", "max_people"):
             value = getattr(self, name)
-            _require(value > 0, f"box.{name} must be positive, got {value}")
-        _require(self.sampling_ratio >= 0, "box.sampling_ratio must not be negative")
-        _require(0 <= self.min_score <= 1, f"box.min_score must be in [0, 1], got {self.min_score}")
-        _require(0 < self.nms_iou <= 1, f"box.nms_iou must be in (0, 1], got {self.nms_iou}")
+            require(value > 0, f"box.{name} must be positive, got {value}")
+        require(self.sampling_ratio >= 0, "box.sampling_ratio must not be negative")
+        require(0 <= self.min_score <= 1, f"box.min_score must be in [0, 1], got {self.min_score}")
+        require(0 < self.nms_iou <= 1, f"box.nms_iou must be in (0, 1], got {self.nms_iou}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,29 +158,29 @@ class DenseConfig:
     """Lower bound of the segmentation confidences."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.head in ("conv", "deeplab"),
             f"dense.head must be 'conv' or 'deeplab', got {self.head!r}",
         )
         for name in ("pool_size", "num_convs", "conv_dim"):
             value = getattr(self, name)
-            _require(value > 0, f"dense.{name} must be positive, got {value}")
-        _require(self.sampling_ratio >= 0, "dense.sampling_ratio must not be negative")
-        _require(
+            require(value > 0, f"dense.{name} must be positive, got {value}")
+        require(self.sampling_ratio >= 0, "dense.sampling_ratio must not be negative")
+        require(
             self.coarse_channels in (2, 15),
             f"dense.coarse_channels must be 2 or 15, got {self.coarse_channels}",
         )
-        _require(
+        require(
             self.uv_confidence in (None, "iid_iso", "indep_aniso"),
             "dense.uv_confidence must be None, 'iid_iso' or 'indep_aniso', "
             f"got {self.uv_confidence!r}",
         )
-        _require(self.segm_confidence_epsilon >= 0, "dense.segm_confidence_epsilon must be >= 0")
-        _require(
+        require(self.segm_confidence_epsilon >= 0, "dense.segm_confidence_epsilon must be >= 0")
+        require(
             not (self.nonlocal_block and self.head != "deeplab"),
             "dense.nonlocal_block needs dense.head='deeplab'",
         )
-        _require(
+        require(
             self.head != "deeplab" or not self.group_norm or self.conv_dim % 32 == 0,
             "dense.conv_dim must be a multiple of 32, the number of groups of the DeepLab head's "
             f"group norm, got {self.conv_dim}",
@@ -206,7 +193,7 @@ class DenseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Sectioned):
     """A whole DensePose model."""
 
     input: InputConfig = field(default_factory=InputConfig)
@@ -220,118 +207,10 @@ class ModelConfig:
             section, name = path.split(".")
             value = getattr(getattr(self, section), name)
             most = max(value) if isinstance(value, tuple) else value
-            _require(most <= largest, f"{path} must be at most {largest}, got {most}")
+            require(most <= largest, f"{path} must be at most {largest}, got {most}")
         channels = self.backbone.fpn_channels
-        _require(
+        require(
             self.dense.head != "deeplab" or (channels % 32 == 0 and channels > 32),
             "backbone.fpn_channels must be a multiple of 32 above 32 for the DeepLab head, whose "
             f"group norm has 32 groups, got {channels}",
         )
-
-    def replace(self, **changes: Any) -> ModelConfig:
-        """Return a copy with dotted fields changed, e.g. ``replace(**{"box.min_score": 0.3})``.
-
-        Values are checked against the field's type; strings are not parsed (see `override`).
-
-        Raises:
-            ConfigError: an unknown field, a wrong type or a value out of range.
-        """
-        hints = _field_types()
-        sections: dict[str, dict[str, Any]] = {}
-        for path, value in changes.items():
-            if path not in hints:
-                near = get_close_matches(path, hints, n=3) or sorted(hints)
-                raise ConfigError(f"unknown config field {path!r}; did you mean {', '.join(near)}?")
-            section, _, name = path.partition(".")
-            sections.setdefault(section, {})[name] = _cast(value, hints[path], path)
-        # A section at once, since its fields may constrain each other.
-        new = {s: dataclasses.replace(getattr(self, s), **fields) for s, fields in sections.items()}
-        return dataclasses.replace(self, **new)
-
-    def override(self, *assignments: str) -> ModelConfig:
-        """Return a copy changed by assignments as typed on a command line: ``"box.min_score=0.3"``.
-
-        The right side is read as a Python literal, else taken as text.
-
-        Raises:
-            ConfigError: no "=", an unknown field, a wrong type or a value out of range.
-        """
-        changes = {}
-        for text in assignments:
-            path, equals, literal = text.partition("=")
-            _require(bool(equals), f"expected FIELD=VALUE, e.g. box.min_score=0.3, got {text!r}")
-            try:
-                changes[path.strip()] = ast.literal_eval(literal.strip())
-            except (ValueError, SyntaxError, TypeError):
-                changes[path.strip()] = literal.strip()
-        return self.replace(**changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested plain data (numbers, strings, lists), ready for JSON."""
-        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
-        return plain
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
-        """Rebuild a configuration from `to_dict`'s data.
-
-        Raises:
-            ConfigError: an unknown section or field, a wrong type or a value out of range.
-        """
-        _require(isinstance(data, Mapping), f"a config must be a mapping, got {data!r}")
-        known = [f.name for f in dataclasses.fields(cls)]
-        changes = {}
-        for section, values in data.items():
-            _require(
-                section in known,
-                f"unknown config section {section!r}; the sections are {', '.join(known)}",
-            )
-            _require(
-                isinstance(values, Mapping),
-                f"config section {section!r} must be a mapping, got {type(values).__name__}",
-            )
-            changes.update({f"{section}.{name}": value for name, value in values.items()})
-        return cls().replace(**changes)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
-@functools.cache
-def _field_types() -> dict[str, Any]:
-    """Return the type of every field by its dotted name, e.g. ``"box.min_score"`` → float."""
-    return {
-        f"{section}.{name}": hint
-        for section, cls in typing.get_type_hints(ModelConfig).items()
-        for name, hint in typing.get_type_hints(cls).items()
-    }
-
-
-def _cast(value: Any, hint: Any, path: str) -> Any:
-    """Check a value against a field's type; whole numbers pass as floats, lists as tuples."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        ok = any(value == a and type(value) is type(a) for a in args)  # 50.0 is not 50
-        _require(ok, f"{path} must be one of {args}, got {value!r}")
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _cast(value, next(a for a in args if a is not type(None)), path)
-    if origin is tuple:
-        _require(isinstance(value, list | tuple), f"{path} must be a list, got {value!r}")
-        fixed = args[-1] is not Ellipsis
-        _require(
-            not fixed or len(value) == len(args), f"{path} needs {len(args)} values, got {value!r}"
-        )
-        return tuple(_cast(v, args[0], path) for v in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, float):
-        _require(math.isfinite(value), f"{path} must be finite, got {value!r}")
-    ok = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
-    _require(ok, f"{path} must be {hint.__name__}, got {value!r}")
-    return value

@@ -20,7 +20,7 @@ from iuv.modeling.box_head import BOX_WEIGHTS, Boxes, BoxHead, select_boxes
 from iuv.modeling.chart import ChartPredictor
 from iuv.modeling.dense_head import ConvHead, DeepLabHead
 from iuv.modeling.fpn import FPN, PyramidDecoder
-from iuv.modeling.resnet import STAGE_CHANNELS, ResNet
+from iuv.modeling.resnet import ResNet
 from iuv.modeling.rpn import RPNHead, decode_proposals, select_proposals
 from iuv.ops.boxes import decode_deltas
 from iuv.ops.roi_align import pool_pyramid, window_of
@@ -59,7 +59,7 @@ class Trunk(nn.Module):
     def __init__(self, backbone: BackboneConfig, rpn: RPNConfig) -> None:
         super().__init__()
         self.resnet = ResNet(backbone.depth)
-        self.fpn = FPN(STAGE_CHANNELS, backbone.fpn_channels)
+        self.fpn = FPN(self.resnet.channels, backbone.fpn_channels)
         self.rpn = RPNHead(backbone.fpn_channels, len(rpn.aspect_ratios))
 
     def forward(self, images: Tensor) -> TrunkOutputs:
