@@ -1,5 +1,6 @@
 """Every kind of image becomes the same upright uint8 RGB, and every bad one a clear error."""
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from hashing import GOLDEN
-from iuv.images import MAX_PIXELS, ImageError, read_image
+from iuv.images import MAX_PIXELS, ImageError, input_size, read_image, resize
 
 
 @pytest.fixture
@@ -405,3 +406,19 @@ def test_an_icon_cannot_understate_its_size(tmp_path, monkeypatch):
     path.write_bytes(content)
     monkeypatch.setattr("iuv.images.MAX_PIXELS", 1000)
     refuses(path, "64x64", "million pixels are not read")
+
+
+def test_sizes_equal_the_reference():
+    facts = json.loads((GOLDEN / "ops" / "ops.json").read_text())["resize_shortest_edge"]
+    for fact in facts:
+        assert input_size(fact["hw"], 800, 1333) == tuple(fact["short800_max1333"])
+        assert input_size(fact["hw"], 640, 1000) == tuple(fact["short640_max1000"])
+
+
+def test_resize_equals_the_reference():
+    with np.load(GOLDEN / "ops" / "resize.npz") as data:
+        golden = {name: data[name] for name in data}
+    image = golden["image_61x83x3"]
+    for name, expected in golden.items():
+        if name.startswith("uint8_to_"):
+            np.testing.assert_array_equal(resize(image, expected.shape[:2]), expected)

@@ -1,4 +1,3 @@
-import json
 from urllib.error import URLError
 
 import numpy as np
@@ -8,10 +7,9 @@ from PIL import Image
 
 import iuv
 import iuv.zoo
-from hashing import GOLDEN
 from iuv import predictor as predictor_module
 from iuv.checkpoint import CheckpointError, DownloadError, save_weights
-from iuv.config import ConfigError, InputConfig
+from iuv.config import ConfigError
 from iuv.images import ImageError
 from iuv.modeling.rcnn import RCNN
 from iuv.predictor import Predictor, load, pick_device
@@ -110,27 +108,6 @@ def test_nobody(tiny):
 @pytest.mark.parametrize("size", [(2, 2), (2, 400), (400, 2), (3, 5000)])
 def test_extreme_sizes_do_not_raise(tiny, size):
     assert tiny(pixels(*size)).image_size == size
-
-
-def test_sizes_equal_the_reference():
-    facts = json.loads((GOLDEN / "ops" / "ops.json").read_text())["resize_shortest_edge"]
-    configs = {
-        "short800_max1333": InputConfig(),
-        "short640_max1000": InputConfig(short_side=640, long_side=1000),
-    }
-    for fact in facts:
-        for name, config in configs.items():
-            assert predictor_module._input_size(fact["hw"], config) == tuple(fact[name])
-
-
-def test_resize_equals_the_reference():
-    with np.load(GOLDEN / "ops" / "resize.npz") as data:
-        golden = {name: data[name] for name in data}
-    image = golden["image_61x83x3"]
-    for name, expected in golden.items():
-        if name.startswith("uint8_to_"):
-            ours = predictor_module._resize(image, expected.shape[:2])
-            np.testing.assert_array_equal(ours, expected)
 
 
 def test_batch_size_below_one(tiny):

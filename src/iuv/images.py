@@ -1,6 +1,6 @@
-"""Reading one image of any kind into uint8 RGB.
+"""Reading one image of any kind into uint8 RGB, and resizing it for the network.
 
-Legend: H, W image height and width; C channels.
+Legend: H, W image height and width; h, w those of the network input; C channels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "MIN_SIDE", "ChannelOrder", "ImageError", "ImageInput", "read_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "ChannelOrder",
+    "ImageError",
+    "ImageInput",
+    "input_size",
+    "read_image",
+    "resize",
+]
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor"
 ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
@@ -88,6 +97,23 @@ def read_image(source: ImageInput, *, channel_order: ChannelOrder = "rgb") -> np
         f"cannot read an image from {type(source).__name__}; give a path, a PIL image, "
         "a numpy array or a torch tensor"
     )
+
+
+def input_size(size: tuple[int, ...], short_side: int, long_side: int) -> tuple[int, int]:
+    """Return (h, w): the short side as wanted, unless that makes the long side too long."""
+    height, width = size
+    scale = short_side / min(height, width)
+    h, w = height * scale, width * scale
+    if max(h, w) > long_side:
+        shrink = long_side / max(h, w)
+        h, w = h * shrink, w * shrink
+    return max(int(h + 0.5), 1), max(int(w + 0.5), 1)
+
+
+def resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize [H, W, 3] to [h, w, 3] with Pillow's bilinear filter (parity with Detectron2)."""
+    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def _from_file(path: Path) -> npt.NDArray[np.uint8]:
