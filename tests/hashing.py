@@ -34,6 +34,12 @@ def uniform(name: str, shape: tuple[int, ...]) -> np.ndarray:
     )
 
 
+def affine(name: str, shape: tuple[int, ...], scale: float, offset: float = 0) -> torch.Tensor:
+    """float32 numbers in [offset - scale, offset + scale)."""
+    out = uniform(name, shape) * np.float32(scale)
+    return torch.from_numpy(out + np.float32(offset) if offset else out)
+
+
 def sample_positions(numel: int, count: int) -> np.ndarray:
     """Flat positions at which golden tensors are sampled."""
     k = np.arange(count, dtype=np.uint64)
