@@ -17,7 +17,8 @@ import iuv.predictor as predictor_module
 from hashing import GOLDEN, sample_positions, state_dict
 from iuv.checkpoint.keys import from_released
 from iuv.decode import read_out
-from iuv.modeling.rcnn import RCNN
+from iuv.images import input_size, resize
+from iuv.modeling.rcnn import RCNN, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.predictor import Predictor
 from iuv.results import CONFIDENCE_FIELDS, quantize_uv
@@ -57,10 +58,9 @@ class Case:
         self.photo = np.asarray(Image.open(GOLDEN / self.facts["image"]).convert("RGB"))
         self.size = tuple(self.golden["input_hw_unpadded"].tolist())
         with torch.inference_mode():
-            resized = predictor_module._resize(self.photo, self.size)
-            self.batch = predictor_module._normalise(
-                [resized], predictor_module._padded(self.size), config.input, device
-            )
+            resized = torch.tensor(resize(self.photo, self.size))
+            padded = predictor_module._padded(self.size)
+            self.batch = network_input([resized], padded, config.input)
             self.trunk = self.model.trunk(self.batch)
 
     def compare(self, name: str, ours: torch.Tensor, tolerance: float) -> None:
@@ -94,9 +94,9 @@ def _no_gradients():
 
 
 def test_input(case):
-    assert predictor_module._input_size(case.photo.shape[:2], case.predictor.config.input) == (
-        case.size
-    )
+    limits = case.predictor.config.input
+    size = input_size(case.photo.shape[:2], limits.short_side, limits.long_side)
+    assert size == case.size
     case.compare("input", case.batch, 1e-4)
 
 

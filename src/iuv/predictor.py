@@ -21,20 +21,19 @@ from PIL import Image
 from torch import Tensor
 
 from iuv.checkpoint import fetch, load_weights, read_config
-from iuv.config import ConfigError, InputConfig, ModelConfig
+from iuv.config import ConfigError, ModelConfig
 from iuv.decode import decode_people
 from iuv.detectron2_yaml import read_detectron2_yaml
-from iuv.images import ChannelOrder, ImageInput, read_image
-from iuv.modeling.rcnn import RCNN
+from iuv.images import ChannelOrder, ImageInput, input_size, read_image, resize
+from iuv.modeling.rcnn import RCNN, STRIDE, network_input
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
-from iuv.results import ByteArray, People
+from iuv.results import People
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 
 __all__ = ["ENGINES", "Predictor", "load", "pick_device", "resolve_model"]
 
 
-_STRIDE = 32  # inputs are padded to multiples of it, so that all pyramid levels line up
 _YAML = {".yaml", ".yml"}
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
 
@@ -233,12 +232,14 @@ class Predictor:
     def _predict(self, inputs: Sequence[ImageInput], channel_order: ChannelOrder) -> list[People]:
         """The whole path from images to people; images of one padded size run together."""
         images = [read_image(source, channel_order=channel_order) for source in inputs]
-        sizes = [_input_size(image.shape[:2], self.config.input) for image in images]
+        limits = self.config.input.short_side, self.config.input.long_side
+        sizes = [input_size(image.shape[:2], *limits) for image in images]
         people: dict[int, People] = {}
         for padded in dict.fromkeys(map(_padded, sizes)):
             members = [index for index, size in enumerate(sizes) if _padded(size) == padded]
-            resized = [_resize(images[index], sizes[index]) for index in members]
-            batch = _normalise(resized, padded, self.config.input, self.device)
+            resized = [torch.tensor(resize(images[i], sizes[i])) for i in members]
+            uploaded = [image.to(self.device) for image in resized]
+            batch = network_input(uploaded, padded, self.config.input)
             with _exact_convolutions():
                 detections = self.model(batch, [sizes[index] for index in members])
             for index, found in zip(members, detections, strict=True):
@@ -263,38 +264,5 @@ def _exact_convolutions() -> AbstractContextManager[None]:
     return settings
 
 
-def _input_size(size: tuple[int, ...], config: InputConfig) -> tuple[int, int]:
-    """Return (h, w): the short side as configured, unless that makes the long side too long."""
-    height, width = size
-    scale = config.short_side / min(height, width)
-    h, w = height * scale, width * scale
-    if max(h, w) > config.long_side:
-        shrink = config.long_side / max(h, w)
-        h, w = h * shrink, w * shrink
-    return max(int(h + 0.5), 1), max(int(w + 0.5), 1)
-
-
 def _padded(size: tuple[int, int]) -> tuple[int, int]:
-    return -size[0] % _STRIDE + size[0], -size[1] % _STRIDE + size[1]
-
-
-def _resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
-    """Resize [H, W, 3] to [h, w, 3] with Pillow's bilinear filter, as in training."""
-    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
-
-
-def _normalise(
-    images: Sequence[ByteArray], padded: tuple[int, int], config: InputConfig, device: torch.device
-) -> Tensor:
-    """Turn RGB images [h_i, w_i, 3] into the network's input, float32 [N, 3, *padded], B, G, R.
-
-    The mean is subtracted before the padding, so that the padding is 0.
-    """
-    mean = torch.tensor(config.pixel_mean_bgr, device=device)
-    std = torch.tensor(config.pixel_std_bgr, device=device)
-    batch = torch.zeros((len(images), *padded, 3), device=device)
-    for row, image in zip(batch, images, strict=True):
-        pixels = torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).to(device)
-        row[: image.shape[0], : image.shape[1]] = (pixels - mean) / std
-    return batch.permute(0, 3, 1, 2)  # channels-last, as the convolutions want it
+    return -size[0] % STRIDE + size[0], -size[1] % STRIDE + size[1]

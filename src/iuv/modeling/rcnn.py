@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from iuv.config import BackboneConfig, DenseConfig, ModelConfig, RPNConfig
+from iuv.config import BackboneConfig, DenseConfig, InputConfig, ModelConfig, RPNConfig
 from iuv.modeling.box_head import BOX_WEIGHTS, Boxes, BoxHead, select_boxes
 from iuv.modeling.chart import ChartPredictor
 from iuv.modeling.dense_head import ConvHead, DeepLabHead
@@ -26,7 +26,10 @@ from iuv.ops.boxes import decode_deltas
 from iuv.ops.roi_align import pool_pyramid, window_of
 from iuv.results import ChartOutputs
 
-__all__ = ["RCNN", "DenseBranch", "Detections", "Trunk", "TrunkOutputs"]
+__all__ = ["RCNN", "STRIDE", "DenseBranch", "Detections", "Trunk", "TrunkOutputs", "network_input"]
+
+STRIDE = 32
+"""Inputs are padded to multiples of it, so that all pyramid levels line up."""
 
 
 class TrunkOutputs(NamedTuple):
@@ -51,6 +54,20 @@ class Detections(NamedTuple):
     """int64 [D]."""
     charts: ChartOutputs
     """Raw maps, D of each."""
+
+
+def network_input(images: Sequence[Tensor], padded: tuple[int, int], config: InputConfig) -> Tensor:
+    """Turn RGB images, uint8 [h, w, 3], into the network's input, float32 [N, 3, *padded], B, G, R.
+
+    The mean is subtracted before the padding, so that the padding is 0.
+    """
+    device = images[0].device
+    mean = torch.tensor(config.pixel_mean_bgr, device=device)
+    std = torch.tensor(config.pixel_std_bgr, device=device)
+    batch = torch.zeros((len(images), *padded, 3), device=device)
+    for row, image in zip(batch, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = (image.flip(2) - mean) / std
+    return batch.permute(0, 3, 1, 2)  # channels-last, as the convolutions want it
 
 
 class Trunk(nn.Module):

@@ -103,7 +103,8 @@ def roi_align(
         order.append(rows)
     if len(pooled) == 1:
         return pooled[0].permute(0, 3, 1, 2)
-    nothing = table.new_zeros((0, pool_size, pool_size, channels))
+    # A part of the table, so that training sees all parameters even where nobody is.
+    nothing = table[:0, None, None].expand(-1, pool_size, pool_size, -1)
     places = torch.cat([grids.new_zeros(0), *order]).argsort()
     return torch.cat([nothing, *pooled])[places].permute(0, 3, 1, 2)
 
