@@ -59,7 +59,7 @@ class Case:
         self.size = tuple(self.golden["input_hw_unpadded"].tolist())
         with torch.inference_mode():
             resized = torch.tensor(resize(self.photo, self.size))
-            padded = predictor_module._padded(self.size)
+            padded = predictor_module.padded_size(self.size)
             self.batch = network_input([resized], padded, config.input)
             self.trunk = self.model.trunk(self.batch)
 

@@ -31,7 +31,15 @@ from iuv.results import People
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 
-__all__ = ["ENGINES", "Predictor", "load", "pick_device", "resolve_model"]
+__all__ = [
+    "ENGINES",
+    "Predictor",
+    "exact_convolutions",
+    "load",
+    "padded_size",
+    "pick_device",
+    "resolve_model",
+]
 
 
 _YAML = {".yaml", ".yml"}
@@ -235,12 +243,12 @@ class Predictor:
         limits = self.config.input.short_side, self.config.input.long_side
         sizes = [input_size(image.shape[:2], *limits) for image in images]
         people: dict[int, People] = {}
-        for padded in dict.fromkeys(map(_padded, sizes)):
-            members = [index for index, size in enumerate(sizes) if _padded(size) == padded]
+        for padded in dict.fromkeys(map(padded_size, sizes)):
+            members = [index for index, size in enumerate(sizes) if padded_size(size) == padded]
             resized = [torch.tensor(resize(images[i], sizes[i])) for i in members]
             uploaded = [image.to(self.device) for image in resized]
             batch = network_input(uploaded, padded, self.config.input)
-            with _exact_convolutions():
+            with exact_convolutions():
                 detections = self.model(batch, [sizes[index] for index in members])
             for index, found in zip(members, detections, strict=True):
                 full_size = images[index].shape[0], images[index].shape[1]
@@ -252,7 +260,7 @@ class Predictor:
         return [people[index] for index in range(len(images))]
 
 
-def _exact_convolutions() -> AbstractContextManager[None]:
+def exact_convolutions() -> AbstractContextManager[None]:
     """Keep TF32, which CUDA convolutions use by default, from rounding to ten bits."""
     cudnn = torch.backends.cudnn
     settings: AbstractContextManager[None] = cudnn.flags(
@@ -264,5 +272,6 @@ def _exact_convolutions() -> AbstractContextManager[None]:
     return settings
 
 
-def _padded(size: tuple[int, int]) -> tuple[int, int]:
+def padded_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) to which an input of this size is padded."""
     return -size[0] % STRIDE + size[0], -size[1] % STRIDE + size[1]
