@@ -8,8 +8,18 @@ import yaml
 
 from hashing import GOLDEN
 from iuv.config import ConfigError
-from iuv.detectron2_keys import BASE, ELSEWHERE, FIELDS, FIXED, FIXED_DEFAULTS
-from iuv.detectron2_yaml import read_detectron2_yaml
+from iuv.detectron2_keys import (
+    BASE,
+    ELSEWHERE,
+    FIELDS,
+    FIXED,
+    FIXED_DEFAULTS,
+    TRAINING_BASE,
+    TRAINING_FIELDS,
+    TRAINING_FIXED,
+)
+from iuv.detectron2_yaml import read_detectron2_training, read_detectron2_yaml
+from iuv.recipes import recipe
 from iuv.zoo import get_model, list_models
 
 DENSE = "MODEL.ROI_DENSEPOSE_HEAD"
@@ -339,7 +349,17 @@ def test_values_that_do_not_convert_are_refused(tmp_path, key, value, supported)
         (
             f"{DENSE}.HEATMAP_SIZE",
             56,
-            f"{DENSE}.HEATMAP_SIZE is 56, but {DENSE}.POOLER_RESOLUTION 28 makes maps of 112",
+            f"{DENSE}.HEATMAP_SIZE is 56; with this {DENSE}.POOLER_RESOLUTION it must be 112",
+        ),
+        (
+            "MODEL.RESNETS.DEPTH",
+            18,
+            "MODEL.RESNETS.RES2_OUT_CHANNELS is 256; with this MODEL.RESNETS.DEPTH it must be 64",
+        ),
+        (
+            "MODEL.FPN.OUT_CHANNELS",
+            128,
+            f"{DENSE}.DECODER_CONV_DIMS is 256; with this MODEL.FPN.OUT_CHANNELS it must be 128",
         ),
     ],
 )
@@ -454,3 +474,80 @@ def test_aliases_that_unfold_without_end(tmp_path, pair):
     (tmp_path / "bomb.yaml").write_text("\n".join(lines))
     with pytest.raises(ConfigError, match=r"bomb\.yaml: has more than 20 aliases"):
         read_detectron2_yaml(tmp_path / "bomb.yaml")
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_official_files_give_the_published_recipe(official, name):
+    assert read_detectron2_training(official(name)) == recipe(get_model(name).config)
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_published_recipes_need_not_be_on_disk(tmp_path, name):
+    file = write(tmp_path / "mine.yaml", {"SEED": 7}, base=f"densepose_rcnn_{name}.yaml")
+    expected = recipe(get_model(name).config).replace(**{"run.seed": 7})
+    assert read_detectron2_training(file) == expected
+
+
+def test_training_tables_agree_with_the_reference():
+    defaults = TRAINING_FIXED | {key: field.default for key, field in TRAINING_FIELDS.items()}
+    base = {}
+    for key, value, differs in base_rows():
+        if key in defaults and differs:
+            base[key] = listed(value)
+        elif key in defaults:
+            assert listed(defaults[key]) == listed(value), key
+    assert base == TRAINING_BASE
+    assert set(defaults) <= {key for key, _, _ in base_rows()}
+    # predictions must not refuse them
+    assert all(any(key == e or key.startswith(e) for e in ELSEWHERE) for key in defaults)
+    assert not TRAINING_FIXED.keys() & TRAINING_FIELDS.keys()
+
+
+def test_training_settings_can_be_set(tmp_path):
+    settings = {
+        "INPUT.MIN_SIZE_TRAIN": (320, 400),
+        "INPUT.RANDOM_FLIP": "none",
+        "INPUT.ROTATION_ANGLES": [-10, 0, 10],
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,
+        "MODEL.BACKBONE.FREEZE_AT": 0,
+        "MODEL.RPN.IOU_THRESHOLDS": [0.2, 0.6],
+        "MODEL.ROI_HEADS.IOU_THRESHOLDS": [0.6],
+        "SOLVER.IMS_PER_BATCH": 4,
+        "SOLVER.BASE_LR": 0.005,
+        "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
+        "SOLVER.CLIP_GRADIENTS.ENABLED": True,
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
+        "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 5,
+        "SOLVER.AMP.ENABLED": True,
+    }
+    config = read_detectron2_training(on_base(tmp_path, **settings))
+    assert config.augment.short_sides == (320, 400)
+    assert config.augment.flip_probability == 0
+    assert config.augment.rotation_angles == (-10, 0, 10)
+    assert config.loader.keep_empty
+    assert config.sampling.anchor_max_background_iou == 0.2
+    assert config.sampling.anchor_min_person_iou == 0.6
+    assert config.sampling.box_min_person_iou == 0.6
+    solver = config.solver
+    assert (solver.freeze_at, solver.schedule, solver.precision) == (0, "cosine", "fp16")
+    assert (solver.clip, solver.clip_limit) == ("norm", 5)
+    assert config.lr == 0.005  # as the file says, for the file's batch of 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("SOLVER.NESTEROV", True, "SOLVER.NESTEROV is True; supported: False"),
+        ("SOLVER.BASE_LR", -1, "SOLVER.BASE_LR must be positive, got -1.0"),
+        ("INPUT.RANDOM_FLIP", "vertical", "INPUT.RANDOM_FLIP is 'vertical'; supported:"),
+        ("MODEL.RPN.IOU_THRESHOLDS", [0.5], "MODEL.RPN.IOU_THRESHOLDS is [0.5]; supported: two"),
+        ("MODEL.ROI_HEADS.IOU_THRESHOLDS", [0.4, 0.5], "supported: one threshold"),
+    ],
+)
+def test_unsupported_training_is_refused_by_training_only(tmp_path, key, value, expected):
+    file = on_base(tmp_path, **{key: value})
+    read_detectron2_yaml(file)
+    with pytest.raises(ConfigError) as error:
+        read_detectron2_training(file)
+    assert str(file) in str(error.value)
+    assert expected in str(error.value)

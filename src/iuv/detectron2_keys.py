@@ -3,6 +3,8 @@
 A setting becomes a field of ours (`FIELDS`), or it must have the one value that our networks
 implement (`FIXED`), or it only matters elsewhere (`ELSEWHERE`). There is no fourth kind: what is in
 no table is refused, since a model that silently differs from what its file says is worse than none.
+Some of those elsewhere matter to training: they have tables of their own, which predictions do not
+look at.
 """
 
 from __future__ import annotations
@@ -12,7 +14,18 @@ from typing import Any, NamedTuple
 
 from iuv.config import ConfigError
 
-__all__ = ["BASE", "ELSEWHERE", "FIELDS", "FIXED", "FIXED_DEFAULTS", "HEAD_NAMES", "Field"]
+__all__ = [
+    "BASE",
+    "ELSEWHERE",
+    "FIELDS",
+    "FIXED",
+    "FIXED_DEFAULTS",
+    "HEAD_NAMES",
+    "TRAINING_BASE",
+    "TRAINING_FIELDS",
+    "TRAINING_FIXED",
+    "Field",
+]
 
 _DENSE = "MODEL.ROI_DENSEPOSE_HEAD"
 _RES2_TO_5 = ["res2", "res3", "res4", "res5"]
@@ -21,6 +34,8 @@ _POOLERS = {"ROIAlign": False, "ROIAlignV2": True}
 _HEADS = {"DensePoseV1ConvXHead": "conv", "DensePoseDeepLabHead": "deeplab"}
 _PREDICTORS = {"DensePoseChartWithConfidencePredictor": True, "DensePoseChartPredictor": False}
 _SWITCH = {False: False, True: True}
+_FLIPS = {"horizontal": 0.5, "none": 0.0}
+_SCHEDULES = {"WarmupMultiStepLR": "steps", "WarmupCosineLR": "cosine"}
 
 HEAD_NAMES: Mapping[str, str] = {ours: theirs for theirs, ours in _HEADS.items()}
 """Our name of a dense head → Detectron2's."""
@@ -57,13 +72,26 @@ def _ratios(value: Any) -> Any:
     raise ConfigError(f"is {value!r}; supported: the same ratios on all levels: [[0.5, 1.0, 2.0]]")
 
 
+def _listed(value: Any) -> Any:
+    """A number is as good as a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _only(value: Any) -> Any:
+    """A list of one threshold."""
+    if isinstance(value, list) and len(value) == 1:
+        return value[0]
+    raise ConfigError(f"is {value!r}; supported: one threshold, such as [0.5]")
+
+
 class Field(NamedTuple):
     """A setting that becomes a field."""
 
     default: Any
     """Detectron2's."""
     field: str
-    """Dotted field of `ModelConfig`; without a dot: what `iuv.detectron2_yaml` weighs itself."""
+    """Dotted field of `ModelConfig` or `TrainingConfig`; without a dot: what `iuv.detectron2_yaml`
+    weighs itself."""
     convert: Callable[[Any], Any] = _same
     """Raises ConfigError with the rest of a sentence that begins with the key."""
 
@@ -74,6 +102,10 @@ FIELDS: Mapping[str, Field] = {
     "MODEL.PIXEL_MEAN": Field([103.530, 116.280, 123.675], "input.pixel_mean_bgr"),
     "MODEL.PIXEL_STD": Field([1.0, 1.0, 1.0], "input.pixel_std_bgr"),
     "MODEL.RESNETS.DEPTH": Field(50, "backbone.depth"),
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": Field(256, "res2_channels"),
+    "MODEL.FPN.OUT_CHANNELS": Field(256, "backbone.fpn_channels"),
+    f"{_DENSE}.DECODER_CONV_DIMS": Field(256, "decoder_width"),
+    f"{_DENSE}.DECODER_NUM_CLASSES": Field(256, "decoder_channels"),
     "MODEL.ANCHOR_GENERATOR.SIZES": Field([[32, 64, 128, 256, 512]], "rpn.anchor_sizes", _sizes),
     "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": Field([[0.5, 1.0, 2.0]], "rpn.aspect_ratios", _ratios),
     "MODEL.RPN.PRE_NMS_TOPK_TEST": Field(6000, "rpn.pre_nms_topk"),
@@ -125,9 +157,7 @@ FIXED: Mapping[str, Any] = {
     "MODEL.RESNETS.NUM_GROUPS": 1,
     "MODEL.RESNETS.WIDTH_PER_GROUP": 64,
     "MODEL.RESNETS.STRIDE_IN_1X1": True,
-    "MODEL.FPN.OUT_CHANNELS": 256,
     "MODEL.RESNETS.STEM_OUT_CHANNELS": 64,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": 256,
     "MODEL.RESNETS.RES5_DILATION": 1,
     "MODEL.RESNETS.DEFORM_ON_PER_STAGE": [False] * 4,
     "MODEL.FPN.IN_FEATURES": _RES2_TO_5,
@@ -153,8 +183,6 @@ FIXED: Mapping[str, Any] = {
     f"{_DENSE}.CONV_HEAD_KERNEL": 3,
     f"{_DENSE}.DECONV_KERNEL": 4,
     f"{_DENSE}.UP_SCALE": 2,
-    f"{_DENSE}.DECODER_NUM_CLASSES": 256,
-    f"{_DENSE}.DECODER_CONV_DIMS": 256,
     f"{_DENSE}.DECODER_NORM": "",
     f"{_DENSE}.DECODER_COMMON_STRIDE": 4,
 }
@@ -184,6 +212,96 @@ BASE: Mapping[str, Any] = {
     f"{_DENSE}.POOLER_TYPE": "ROIAlign",
 }
 """What Base-DensePose-RCNN-FPN.yaml, the parent of all chart models, sets of the above."""
+
+TRAINING_FIELDS: Mapping[str, Field] = {
+    "INPUT.MIN_SIZE_TRAIN": Field([800], "augment.short_sides", _listed),
+    "INPUT.MAX_SIZE_TRAIN": Field(1333, "augment.long_side"),
+    "INPUT.RANDOM_FLIP": Field("horizontal", "augment.flip_probability", _one_of(_FLIPS)),
+    "INPUT.ROTATION_ANGLES": Field([0], "augment.rotation_angles"),
+    "DATALOADER.NUM_WORKERS": Field(4, "loader.workers"),
+    "DATALOADER.ASPECT_RATIO_GROUPING": Field(True, "loader.aspect_ratio_grouping"),
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": Field(
+        True, "loader.keep_empty", _one_of({True: False, False: True})
+    ),
+    "MODEL.BACKBONE.FREEZE_AT": Field(2, "solver.freeze_at"),
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": Field(12000, "sampling.pre_nms_topk"),
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": Field(2000, "sampling.post_nms_topk"),
+    "MODEL.RPN.BATCH_SIZE_PER_IMAGE": Field(256, "sampling.anchors_per_image"),
+    "MODEL.RPN.POSITIVE_FRACTION": Field(0.5, "sampling.anchor_person_fraction"),
+    "MODEL.RPN.IOU_THRESHOLDS": Field([0.3, 0.7], "anchor_thresholds"),
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": Field(512, "sampling.boxes_per_image"),
+    "MODEL.ROI_HEADS.POSITIVE_FRACTION": Field(0.25, "sampling.box_person_fraction"),
+    "MODEL.ROI_HEADS.IOU_THRESHOLDS": Field([0.5], "sampling.box_min_person_iou", _only),
+    f"{_DENSE}.FG_IOU_THRESHOLD": Field(0.7, "sampling.dense_min_iou"),
+    f"{_DENSE}.INDEX_WEIGHTS": Field(5.0, "losses.segm_weight"),
+    f"{_DENSE}.PART_WEIGHTS": Field(1.0, "losses.part_weight"),
+    f"{_DENSE}.POINT_REGRESSION_WEIGHTS": Field(0.01, "losses.points_weight"),
+    f"{_DENSE}.UV_CONFIDENCE.EPSILON": Field(0.01, "losses.uv_epsilon"),
+    f"{_DENSE}.COARSE_SEGM_TRAINED_BY_MASKS": Field(
+        False, "losses.segm_from_masks", _one_of(_SWITCH)
+    ),
+    "SOLVER.IMS_PER_BATCH": Field(16, "loader.batch_size"),
+    "SOLVER.BASE_LR": Field(0.001, "solver.base_lr"),
+    "SOLVER.MOMENTUM": Field(0.9, "solver.momentum"),
+    "SOLVER.WEIGHT_DECAY": Field(1e-4, "solver.weight_decay"),
+    "SOLVER.WEIGHT_DECAY_NORM": Field(0.0, "solver.weight_decay_norm"),
+    "SOLVER.MAX_ITER": Field(40000, "solver.max_iter"),
+    "SOLVER.LR_SCHEDULER_NAME": Field("WarmupMultiStepLR", "solver.schedule", _one_of(_SCHEDULES)),
+    "SOLVER.STEPS": Field([30000], "solver.steps"),
+    "SOLVER.GAMMA": Field(0.1, "solver.gamma"),
+    "SOLVER.WARMUP_ITERS": Field(1000, "solver.warmup_iters"),
+    "SOLVER.WARMUP_FACTOR": Field(0.001, "solver.warmup_factor"),
+    "SOLVER.CLIP_GRADIENTS.ENABLED": Field(False, "clipped", _one_of(_SWITCH)),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": Field("value", "solver.clip"),
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": Field(1.0, "solver.clip_limit"),
+    "SOLVER.AMP.ENABLED": Field(False, "solver.precision", _one_of({False: "fp32", True: "fp16"})),
+    "SOLVER.CHECKPOINT_PERIOD": Field(5000, "run.checkpoint_period"),
+    "TEST.EVAL_PERIOD": Field(0, "run.eval_period"),
+    "SEED": Field(-1, "seed"),
+}
+"""Settings that become a field of `TrainingConfig`, or a part of one where the name has no dot."""
+
+TRAINING_FIXED: Mapping[str, Any] = {
+    "BOOTSTRAP_DATASETS": [],
+    "DATALOADER.SAMPLER_TRAIN": "TrainingSampler",
+    "INPUT.CROP.ENABLED": False,
+    "INPUT.MIN_SIZE_TRAIN_SAMPLING": "choice",
+    "MODEL.RPN.BBOX_REG_LOSS_TYPE": "smooth_l1",
+    "MODEL.RPN.BBOX_REG_LOSS_WEIGHT": 1.0,
+    "MODEL.RPN.BOUNDARY_THRESH": -1,
+    "MODEL.RPN.IOU_LABELS": [0, -1, 1],
+    "MODEL.RPN.LOSS_WEIGHT": 1.0,
+    "MODEL.RPN.SMOOTH_L1_BETA": 0.0,
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": "smooth_l1",
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT": 1.0,
+    "MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA": 0.0,
+    "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": False,
+    "MODEL.ROI_BOX_HEAD.USE_FED_LOSS": False,
+    "MODEL.ROI_HEADS.IOU_LABELS": [0, 1],
+    "MODEL.ROI_HEADS.PROPOSAL_APPEND_GT": True,
+    f"{_DENSE}.LOSS_NAME": "DensePoseChartWithConfidenceLoss",
+    "SOLVER.BASE_LR_END": 0.0,
+    "SOLVER.BIAS_LR_FACTOR": 1.0,
+    "SOLVER.CLIP_GRADIENTS.NORM_TYPE": 2.0,
+    "SOLVER.NESTEROV": False,
+    "SOLVER.REFERENCE_WORLD_SIZE": 0,
+    "SOLVER.RESCALE_INTERVAL": False,
+    "SOLVER.WARMUP_METHOD": "linear",
+    "SOLVER.WEIGHT_DECAY_BIAS": None,
+    "TEST.PRECISE_BN.ENABLED": False,
+}
+"""Settings of which our trainer implements one value, Detectron2's default."""
+
+TRAINING_BASE: Mapping[str, Any] = {
+    "INPUT.MIN_SIZE_TRAIN": [640, 672, 704, 736, 768, 800],
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": 2000,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 1000,
+    "SOLVER.BASE_LR": 0.01,
+    "SOLVER.MAX_ITER": 90000,
+    "SOLVER.STEPS": [60000, 80000],
+    "SOLVER.WARMUP_FACTOR": 0.1,
+}
+"""What Base-DensePose-RCNN-FPN.yaml sets of the training's settings."""
 
 ELSEWHERE = (
     # Training, data, evaluation, output

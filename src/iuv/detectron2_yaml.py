@@ -1,4 +1,4 @@
-"""Read a Detectron2 DensePose configuration file (YAML, with ``_BASE_``) into a `ModelConfig`.
+"""Read a Detectron2 DensePose configuration file (YAML, with ``_BASE_``) into one of ours.
 
 As in Detectron2, what a file and its bases leave out has the library's defaults, which are not
 those of the DensePose models.
@@ -7,6 +7,7 @@ those of the DensePose models.
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,17 +18,34 @@ from typing import Any
 import yaml
 
 from iuv.config import ConfigError, ModelConfig
-from iuv.detectron2_keys import BASE, ELSEWHERE, FIELDS, FIXED, FIXED_DEFAULTS, HEAD_NAMES
+from iuv.detectron2_keys import (
+    BASE,
+    ELSEWHERE,
+    FIELDS,
+    FIXED,
+    FIXED_DEFAULTS,
+    HEAD_NAMES,
+    TRAINING_BASE,
+    TRAINING_FIELDS,
+    TRAINING_FIXED,
+    Field,
+)
+from iuv.recipes import recipe
+from iuv.training_config import TrainingConfig
 from iuv.zoo import UnknownModelError, get_model
 
-__all__ = ["read_detectron2_yaml"]
+__all__ = ["read_detectron2_training", "read_detectron2_yaml"]
 
 _Settings = dict[str, Any]  # dotted key → value, e.g. {"MODEL.RESNETS.DEPTH": 50}
 
 _DENSE = "MODEL.ROI_DENSEPOSE_HEAD"
 _DEFAULTS = {**FIXED, **FIXED_DEFAULTS, **{key: field.default for key, field in FIELDS.items()}}
+_TRAINING_DEFAULTS = {
+    **TRAINING_FIXED,
+    **{key: field.default for key, field in TRAINING_FIELDS.items()},
+}
 _MAX_ALIASES = 20  # Each may repeat others, so that a few lines unfold without end.
-_KEY_OF_FIELD = {field.field: key for key, field in FIELDS.items()}
+_KEY_OF_FIELD = {field.field: key for key, field in {**FIELDS, **TRAINING_FIELDS}.items()}
 
 
 def read_detectron2_yaml(path: str | os.PathLike[str]) -> ModelConfig:
@@ -46,6 +64,22 @@ def read_detectron2_yaml(path: str | os.PathLike[str]) -> ModelConfig:
     settings = _read(file, ())
     try:
         return _convert(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def read_detectron2_training(path: str | os.PathLike[str]) -> TrainingConfig:
+    """Read a Detectron2 configuration file as `read_detectron2_yaml` does, with its training.
+
+    The learning rate is for the file's own batch size.
+
+    Raises:
+        ConfigError: as `read_detectron2_yaml`, and for what our trainer does not do.
+    """
+    file = Path(os.path.expanduser(path))
+    settings = _read(file, ())
+    try:
+        return _convert_training(_convert(settings), settings)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
 
@@ -85,15 +119,16 @@ def _official(path: Path) -> Mapping[str, Any] | None:
     if path.parent.name == "cse":
         return None
     if path.name == "Base-DensePose-RCNN-FPN.yaml":
-        return BASE
+        return {**BASE, **TRAINING_BASE}
     name = re.fullmatch(r"densepose_rcnn_(\w+)\.yaml", path.name)
     try:
         config = get_model(name[1] if name else "").config
     except UnknownModelError:
         return None
-    dense = config.dense
+    dense, training = config.dense, recipe(config)
     return {
         **BASE,
+        **TRAINING_BASE,
         "MODEL.RESNETS.DEPTH": config.backbone.depth,
         f"{_DENSE}.NAME": HEAD_NAMES[dense.head],
         f"{_DENSE}.DECODER_ON": dense.decoder,
@@ -103,6 +138,16 @@ def _official(path: Path) -> Mapping[str, Any] | None:
         f"{_DENSE}.UV_CONFIDENCE.ENABLED": dense.uv_confidence is not None,
         f"{_DENSE}.UV_CONFIDENCE.TYPE": dense.uv_confidence or "iid_iso",
         f"{_DENSE}.SEGM_CONFIDENCE.ENABLED": dense.segm_confidence,
+        f"{_DENSE}.INDEX_WEIGHTS": training.losses.segm_weight,
+        f"{_DENSE}.PART_WEIGHTS": training.losses.part_weight,
+        f"{_DENSE}.POINT_REGRESSION_WEIGHTS": training.losses.points_weight,
+        "SOLVER.BASE_LR": training.solver.base_lr,
+        "SOLVER.MAX_ITER": training.solver.max_iter,
+        "SOLVER.STEPS": list(training.solver.steps),
+        "SOLVER.WARMUP_FACTOR": training.solver.warmup_factor,
+        "SOLVER.CLIP_GRADIENTS.ENABLED": training.solver.clip != "none",
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm" if training.solver.clip == "norm" else "value",
+        "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": training.solver.clip_limit,
     }
 
 
@@ -154,16 +199,9 @@ def _listed(value: Any) -> Any:
 def _convert(settings: _Settings) -> ModelConfig:
     effective = {**_DEFAULTS, **settings}
     _refuse_later_families(effective)
-    problems = [*_unknown(settings), *_unsupported(effective, settings)]
-    fields: dict[str, Any] = {}
-    for key, (_, name, convert) in FIELDS.items():
-        try:
-            fields[name] = convert(effective[key])
-        except ConfigError as error:
-            problems.append(f"{key} {error}")
-    if problems:
-        raise ConfigError("\n  ".join(["not supported:", *problems]))
-    heatmap_size = fields.pop("heatmap_size")
+    problems = [*_unknown(settings), *_unsupported(FIXED, effective, settings)]
+    fields = _fields(FIELDS, effective, problems)
+    weighed = {name: fields.pop(name) for name in list(fields) if name in _IMPLIED}
     with_confidence = fields.pop("with_confidence")
     if not (fields.pop("with_uv_confidence") and with_confidence):
         fields["dense.uv_confidence"] = None
@@ -171,18 +209,79 @@ def _convert(settings: _Settings) -> ModelConfig:
         fields["dense.segm_confidence"] = False
     if fields["dense.head"] != "deeplab":  # the plain head has no such block to switch on
         fields["dense.nonlocal_block"] = False
-    try:
+    with _in_words_of_the_file():
         config = ModelConfig().replace(**fields)
+    _check_implied(weighed, config)
+    return config
+
+
+_IMPLIED = ("heatmap_size", "res2_channels", "decoder_width", "decoder_channels")
+
+
+def _check_implied(weighed: Mapping[str, Any], config: ModelConfig) -> None:
+    """Check the settings that, with us, follow from others.
+
+    Raises:
+        ConfigError: the file says otherwise.
+    """
+    width = config.backbone.fpn_channels if config.dense.decoder else None
+    implied: Mapping[str, tuple[int | None, str]] = {
+        "heatmap_size": (config.dense.heatmap_size, f"{_DENSE}.POOLER_RESOLUTION"),
+        "res2_channels": (64 if config.backbone.depth == 18 else 256, "MODEL.RESNETS.DEPTH"),
+        "decoder_width": (width, "MODEL.FPN.OUT_CHANNELS"),
+        "decoder_channels": (width, "MODEL.FPN.OUT_CHANNELS"),
+    }
+    for name, (value, origin) in implied.items():
+        if value is not None and weighed[name] != value:
+            raise ConfigError(
+                f"{_KEY_OF_FIELD[name]} is {weighed[name]!r}; with this {origin} it must be {value}"
+            )
+
+
+def _convert_training(model: ModelConfig, settings: _Settings) -> TrainingConfig:
+    effective = {**_TRAINING_DEFAULTS, **settings}
+    problems = list(_unsupported(TRAINING_FIXED, effective, settings))
+    thresholds = effective["MODEL.RPN.IOU_THRESHOLDS"]
+    if not (isinstance(thresholds, list) and len(thresholds) == 2):
+        problems.append(f"MODEL.RPN.IOU_THRESHOLDS is {thresholds!r}; supported: two thresholds")
+    fields = _fields(TRAINING_FIELDS, effective, problems)
+    low, high = fields.pop("anchor_thresholds")
+    fields["sampling.anchor_max_background_iou"] = low
+    fields["sampling.anchor_min_person_iou"] = high
+    if not fields.pop("clipped"):
+        fields["solver.clip"] = "none"
+    seed = fields.pop("seed")
+    fields["run.seed"] = 0 if seed == -1 else seed  # Detectron2: -1 draws one
+    fields["solver.base_batch_size"] = fields["loader.batch_size"]
+    with _in_words_of_the_file():
+        return TrainingConfig(model=model).replace(**fields)
+
+
+def _fields(table: Mapping[str, Field], effective: _Settings, problems: list[str]) -> _Settings:
+    """Convert the settings of a table.
+
+    Raises:
+        ConfigError: there are problems, those met before or while converting; it lists all.
+    """
+    fields: dict[str, Any] = {}
+    for key, (_, name, convert) in table.items():
+        try:
+            fields[name] = convert(effective[key])
+        except ConfigError as error:
+            problems.append(f"{key} {error}")
+    if problems:
+        raise ConfigError("\n  ".join(["not supported:", *problems]))
+    return fields
+
+
+@contextlib.contextmanager
+def _in_words_of_the_file() -> Iterator[None]:
+    """Name Detectron2's settings instead of our fields in errors."""
+    try:
+        yield
     except ConfigError as error:
-        # Say it in the words of the file.
         text = re.sub(r"\w+\.\w+", lambda m: _KEY_OF_FIELD.get(m[0], m[0]), str(error))
         raise ConfigError(text) from None
-    if heatmap_size != config.dense.heatmap_size:
-        raise ConfigError(
-            f"{_DENSE}.HEATMAP_SIZE is {heatmap_size!r}, but {_DENSE}.POOLER_RESOLUTION "
-            f"{config.dense.pool_size} makes maps of {config.dense.heatmap_size}"
-        )
-    return config
 
 
 def _refuse_later_families(effective: _Settings) -> None:
@@ -213,8 +312,10 @@ def _unknown(settings: _Settings) -> Iterator[str]:
         yield f"{key} is not a setting that iuv knows{hint}"
 
 
-def _unsupported(effective: _Settings, settings: _Settings) -> Iterator[str]:
-    for key, supported in FIXED.items():
+def _unsupported(
+    table: Mapping[str, Any], effective: _Settings, settings: _Settings
+) -> Iterator[str]:
+    for key, supported in table.items():
         if effective[key] != supported:
             origin = "" if key in settings else ", Detectron2's default"
             yield f"{key} is {effective[key]!r}{origin}; supported: {supported!r}"
