@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from iuv.bodyparts import MASK_PARTS, NUM_PARTS
-from iuv.data.masks import PART_MASK_SIZE, decode_runs
+from iuv.data.masks import PART_MASK_SIZE
 from iuv.data.problems import Fields, as_numbers
-from iuv.data.records import RLE, Annotation, DataError, Points, Polygons
+from iuv.data.records import RLE, Annotation, Points, Polygons
 
 __all__ = ["pack_points", "parse_annotation"]
 
@@ -198,8 +198,10 @@ def _part_masks(fields: Fields) -> tuple[RLE | None, ...] | RLE | None:
 
 
 def _check_masks(fields: Fields, masks: dict[str, Any], size: tuple[int, int], whose: str) -> None:
-    """Check run-length masks, by the names of their fields, against the size they must have."""
-    sized = {}
+    """Check run-length masks, by the names of their fields, against the size they must have.
+
+    Whether they can be decoded is left to the caller, who has many more: `Fields.masks`.
+    """
     for name, mask in masks.items():
         if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str | list):
             fields.error(
@@ -213,12 +215,4 @@ def _check_masks(fields: Fields, masks: dict[str, Any], size: tuple[int, int], w
                 f"got {reprlib.repr(mask.get('size'))}",
             )
         else:
-            sized[name] = mask
-    try:
-        decode_runs(list(sized.values()))
-    except DataError:
-        for name, mask in sized.items():
-            try:
-                decode_runs([mask])
-            except DataError as error:
-                fields.error("mask that cannot be decoded", f"{name}: {error}; make it again")
+            fields.masks[name] = mask

@@ -6,12 +6,13 @@ import json
 import os
 import reprlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from iuv.data.annotations import pack_points, parse_annotation
+from iuv.data.masks import find_broken_masks
 from iuv.data.problems import Fields, Report, refuse_errors
 from iuv.data.records import Annotation, DataError, Dataset, ImageRecord, Polygons
 
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 _LISTS = ("images", "annotations", "categories")
+_TOGETHER = 200
+"""Annotations whose masks are checked together: quick, and no memory to speak of."""
 
 
 def load_dataset(
@@ -310,30 +313,36 @@ class _Annotations:
     images: Mapping[int, ImageRecord | None]
     repeated_ids: bool
     report: Report
+    _seen: set[int] = field(default_factory=set, init=False)
 
-    def read(self, entries: Iterable[Any]) -> Mapping[int, list[Annotation]]:
+    def read(self, entries: Sequence[Any]) -> Mapping[int, list[Annotation]]:
         """Return the annotations by image id, in the order of the file."""
         found: dict[int, list[Annotation]] = defaultdict(list)
-        seen: set[int] = set()
-        for index, entry in enumerate(entries):
-            fields = _fields(entry, f"annotations[{index}]", self.report)
-            id = fields.whole("id")
-            if not fields.sound:
-                continue
-            fields.where = f"annotation {id}"
-            self._check_id(fields, id, seen)
-            annotation = self._read_one(fields, id)
-            if annotation is not None:
-                found[fields.values["image_id"]].append(annotation)
+        for start in range(0, len(entries), _TOGETHER):
+            numbered = enumerate(entries[start : start + _TOGETHER], start)
+            some = [
+                self._read_one(_fields(e, f"annotations[{i}]", self.report)) for i, e in numbered
+            ]
+            _check_masks([fields for fields, _ in some])
+            for fields, annotation in some:
+                if annotation is not None and fields.sound:
+                    found[fields.values["image_id"]].append(annotation)
         return found
 
-    def _check_id(self, fields: Fields, id: int, seen: set[int]) -> None:
-        if id in seen:
+    def _read_one(self, fields: Fields) -> tuple[Fields, Annotation | None]:
+        id = fields.whole("id")
+        if fields.sound:
+            fields.where = f"annotation {id}"
+            self._check_id(fields, id)
+        return fields, self._in_image(fields, id) if fields.sound else None
+
+    def _check_id(self, fields: Fields, id: int) -> None:
+        if id in self._seen:
             complain = fields.warn if self.repeated_ids else fields.error
             complain("annotation id twice", "id: expected one of its own; it occurs twice")
-        seen.add(id)
+        self._seen.add(id)
 
-    def _read_one(self, fields: Fields, id: int) -> Annotation | None:
+    def _in_image(self, fields: Fields, id: int) -> Annotation | None:
         image_id, category = (fields.values.get(key) for key in ("image_id", "category_id"))
         if type(image_id) is not int or image_id not in self.images:
             got = reprlib.repr(image_id)
@@ -355,6 +364,14 @@ class _Annotations:
             height=image.height,
             width=image.width,
         )
+
+
+def _check_masks(annotations: Sequence[Fields]) -> None:
+    named = [(fields, name) for fields in annotations for name in fields.masks]
+    broken = find_broken_masks([fields.masks[name] for fields, name in named])
+    for position, reason in sorted(broken.items()):
+        fields, name = named[position]
+        fields.error("mask that cannot be decoded", f"{name}: {reason}; make it again")
 
 
 def _reclassified(image: ImageRecord, new: Sequence[int]) -> ImageRecord:

@@ -55,6 +55,8 @@ class Fields:
         self.where = where
         self.sound = True
         """Whether there was no error so far."""
+        self.masks: dict[str, Mapping[str, Any]] = {}
+        """Run-length masks by the names of their fields, still to be decoded for a check."""
         self._report = report
 
     def error(self, kind: str, detail: str) -> None:
@@ -93,7 +95,9 @@ class Fields:
 
 def as_numbers(values: object) -> npt.NDArray[np.float64] | None:
     """Return a list of numbers as float64; None if it is anything else."""
-    if not isinstance(values, list | np.ndarray):
+    if isinstance(values, np.ndarray):  # this has been here before
+        return values
+    if not isinstance(values, list):
         return None
     try:
         array = np.array(values)
@@ -101,4 +105,4 @@ def as_numbers(values: object) -> npt.NDArray[np.float64] | None:
         return None
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iuf"):
         return None
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "golden" / "training"
+FOLDER = Path(__file__).parent / "golden" / "training"
 ANNOTATIONS = FOLDER / "data" / "dataset.json"
 
 
