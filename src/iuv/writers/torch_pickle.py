@@ -1,5 +1,7 @@
 """The pickle inside a dump: written by hand, read by torch's restricted loader.
 
+The loader also reads the predictions that Detectron2's evaluator leaves behind.
+
 Python's own pickle will not write the name of a class that is not installed. A dump needs little:
 a handful of instructions (protocol 2), numbers in zip members of their own, and five names.
 """
@@ -24,16 +26,20 @@ import torch
 
 from iuv.pickle_depth import has_deep_tuples
 
-__all__ = ["RESULT_CLASS", "PickleWriter", "Result", "read_torch_pickle"]
+__all__ = ["RESULT_CLASS", "PickleWriter", "Quantized", "Result", "read_torch_pickle"]
 
 RESULT_CLASS = "densepose.structures.chart_result DensePoseChartResultWithConfidences"
+_QUANTIZED_CLASS = "densepose.structures.chart_result DensePoseChartResultQuantized"
 _REBUILD_TENSOR = "torch._utils _rebuild_tensor_v2"
 _ORDERED_DICT = "collections OrderedDict"
 _STORAGES: dict[np.dtype[Any], str] = {
     np.dtype("<f4"): "torch FloatStorage",
     np.dtype("<i8"): "torch LongStorage",
 }
-_NAMES = frozenset((RESULT_CLASS, _REBUILD_TENSOR, _ORDERED_DICT, *_STORAGES.values()))
+_BYTE_STORAGE = "torch ByteStorage"
+_RESULTS = (RESULT_CLASS, _QUANTIZED_CLASS)
+_TENSORS = (_REBUILD_TENSOR, _ORDERED_DICT, _BYTE_STORAGE, *_STORAGES.values())
+_NAMES = frozenset((*_RESULTS, *_TENSORS))
 _MAX_DEPTH = 8
 
 # torch's list of allowed classes is one for the whole process, and changing it is not thread-safe:
@@ -45,6 +51,12 @@ class Result:
     """One person of a dump, under the name by which torch finds it; has the file's attributes."""
 
     __module__, __qualname__ = RESULT_CLASS.split()
+
+
+class Quantized:
+    """One person of an evaluator's predictions, likewise: ``labels_uv_uint8`` [3, h, w]."""
+
+    __module__, __qualname__ = _QUANTIZED_CLASS.split()
 
 
 class PickleWriter:
@@ -134,7 +146,7 @@ class PickleWriter:
 
 
 def read_torch_pickle(path: str | os.PathLike[str]) -> Any:
-    """Return what a dump holds: lists, dicts, text, numbers, `Result`s and CPU tensors.
+    """Return what a dump holds: lists, dicts, text, numbers, results and CPU tensors.
 
     The tensors are views of the file, so copy them; nothing in them has been checked.
 
@@ -145,7 +157,7 @@ def read_torch_pickle(path: str | os.PathLike[str]) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, os.path.getsize(path))
-        with _ALLOWING, torch.serialization.safe_globals([Result]):
+        with _ALLOWING, torch.serialization.safe_globals([Result, Quantized]):
             # Mapped, a tensor that claims to be larger than its member ends with the file. Older
             # versions of torch read beyond the end of such a member's memory.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
