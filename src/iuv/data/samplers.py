@@ -32,10 +32,11 @@ def group(
     """
     waiting: dict[object, list[_Sample]] = {}
     for sample in samples:
-        batch = waiting.setdefault(kind(sample), [])
+        key = kind(sample)
+        batch = waiting.setdefault(key, [])
         batch.append(sample)
         if len(batch) == batch_size:
-            yield waiting.pop(kind(sample))
+            yield waiting.pop(key)
 
 
 def inference_share(size: int, rank: int, world_size: int) -> range:

@@ -91,6 +91,8 @@ def read_symmetry(path: Path) -> UVSymmetry:
     Raises:
         DataError: the file is missing or holds something else; the message says where to get it.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; download {SYMMETRY_URL} and put it there")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
@@ -98,10 +100,6 @@ def read_symmetry(path: Path) -> UVSymmetry:
         else:
             cells = loadmat(path, variable_names=_NAMES)
             tables = [np.stack(cells[name].ravel()).astype(np.float32) for name in _NAMES]
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: there is no such file; download {SYMMETRY_URL} and put it there"
-        ) from None
     except Exception as error:  # On damaged files the decoders raise almost anything.
         raise DataError(
             f"{path}: is no file with the arrays {' and '.join(_NAMES)} ({error}); "

@@ -1,0 +1,169 @@
+"""The stream of training batches: the same for any number of workers, and resumable."""
+
+import itertools
+import multiprocessing
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from golden_data import ANNOTATIONS
+from hashing import uniform
+from iuv.data.datasets import load_dataset
+from iuv.data.loader import TrainingLoader
+from iuv.data.records import DataError
+from iuv.data.symmetry import UVSymmetry
+from iuv.sectioned import ConfigError
+from iuv.training_config import TrainingConfig
+
+CONFIG = TrainingConfig().override(
+    "loader.batch_size=2", "loader.workers=0", "augment.short_sides=(40, 48)"
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load_dataset(ANNOTATIONS)
+
+
+@pytest.fixture(scope="module")
+def symmetry():
+    half = np.float32(0.5)
+    return UVSymmetry(*(uniform(f"sym/{axis}", (24, 256, 256)) * half + half for axis in "UV"))
+
+
+def tensors(value):
+    """All tensors of a batch, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return list(itertools.chain(*map(tensors, value))) if isinstance(value, list | tuple) else []
+
+
+def assert_same(one, other):
+    assert [batch.image_ids for batch in one] == [batch.image_ids for batch in other]
+    for a, b in zip(tensors(one), tensors(other), strict=True):
+        assert torch.equal(a, b)
+
+
+def take(count, dataset, symmetry, config=CONFIG, **arguments):
+    with TrainingLoader(dataset, config, symmetry, **arguments) as loader:
+        return list(itertools.islice(loader, count))
+
+
+def test_every_image_comes_before_any_comes_again(dataset, symmetry):
+    config = CONFIG.override("loader.aspect_ratio_grouping=False", "loader.batch_size=1")
+    ids = [batch.image_ids[0] for batch in take(10, dataset, symmetry, config)]
+    everything = [image.id for image in dataset.images]
+    assert sorted(ids[:5]) == sorted(ids[5:]) == everything
+    assert ids[:5] != ids[5:]
+
+
+def test_processes_share_the_images(dataset, symmetry):
+    config = CONFIG.override("loader.aspect_ratio_grouping=False", "loader.batch_size=5")
+    batches = [take(1, dataset, symmetry, config, rank=r, world_size=5)[0] for r in range(5)]
+    assert sorted(b.image_ids[0] for b in batches) == [image.id for image in dataset.images]
+    alone = take(1, dataset, symmetry, config)[0]
+    assert alone.image_ids == [batch.image_ids[0] for batch in batches]
+    for image, batch in zip(alone.images, batches, strict=True):  # changed in the same way, too
+        assert torch.equal(image, batch.images[0])
+
+
+def test_batches_are_all_wide_or_all_tall(dataset, symmetry):
+    wide = {image.id: image.width > image.height for image in dataset.images}
+    kinds = [{wide[id] for id in b.image_ids} for b in take(12, dataset, symmetry)]
+    assert all(len(kind) == 1 for kind in kinds)
+    assert {True} in kinds
+    assert {False} in kinds
+
+
+def test_images_differ_from_time_to_time_and_seed_to_seed(dataset, symmetry):
+    one = replace(dataset, images=dataset.images[:1])
+    config = CONFIG.override("augment.short_sides=(40, 48, 56, 64)", "loader.batch_size=8")
+    (first,) = take(1, one, symmetry, config)
+    assert len({tuple(image.flatten().tolist()) for image in first.images}) > 3
+    (second,) = take(1, one, symmetry, config.override("run.seed=1"))
+    assert [i.shape for i in first.images] != [i.shape for i in second.images]
+
+
+@pytest.mark.parametrize("position", [1, 7])
+def test_a_position_continues_exactly(dataset, symmetry, position):
+    with TrainingLoader(dataset, CONFIG, symmetry) as loader:
+        for _ in range(position):
+            next(loader)
+        assert loader.position == position
+        expected = [next(loader) for _ in range(3)]
+    assert_same(take(3, dataset, symmetry, position=position), expected)
+
+
+def test_workers_change_nothing(dataset, symmetry):
+    config = CONFIG.override("losses.segm_from_masks=True", "augment.rotation_angles=(0, 20)")
+    expected = take(8, dataset, symmetry, config)
+    with TrainingLoader(dataset, config.override("loader.workers=2"), symmetry) as loader:
+        found = list(itertools.islice(loader, 8))
+        assert loader.position == 8  # not what the workers have prepared ahead
+        assert len(multiprocessing.active_children()) == 2
+    assert_same(found, expected)
+    assert not multiprocessing.active_children()
+
+
+def test_a_closed_loader_goes_on_where_it_was(dataset, symmetry):
+    loader = TrainingLoader(dataset, CONFIG, symmetry)
+    first = next(loader)
+    loader.close()
+    assert_same([first, next(loader)], take(2, dataset, symmetry))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_trainers_random_numbers_are_left_alone(dataset, symmetry, workers):
+    state = torch.get_rng_state()
+    take(1, dataset, symmetry, CONFIG.override(f"loader.workers={workers}"))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_batches_are_as_targets_says(dataset, symmetry):
+    (batch,) = take(1, dataset, symmetry, CONFIG.override("losses.segm_from_masks=True"))
+    for image, targets in zip(batch.images, batch.targets, strict=True):
+        assert image.dtype == torch.uint8
+        assert min(image.shape[:2]) in (40, 48)
+        assert targets.masks.shape == (len(targets.boxes), *image.shape[:2])
+
+
+def test_a_batch_is_shared_out(dataset, symmetry):
+    config = CONFIG.override("loader.batch_size=12", "solver.accumulate=3")
+    (batch,) = take(1, dataset, symmetry, config, rank=1, world_size=2)
+    assert len(batch.images) == len(batch.targets) == len(batch.image_ids) == 2
+    with pytest.raises(ConfigError, match=r"\(12\) must be a multiple of .* \(5\) times .* \(3\)"):
+        TrainingLoader(dataset, config, symmetry, world_size=5)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_image_is_named(dataset, symmetry, tmp_path, workers):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"no image")
+    broken = replace(dataset, images=(replace(dataset.images[0], path=path),))
+    loader = TrainingLoader(broken, CONFIG.override(f"loader.workers={workers}"), symmetry)
+    message = re.escape(f"image {broken.images[0].id}: {path}: not an image")
+    for _ in range(2):  # it does not skip what is broken when asked again
+        with pytest.raises(DataError, match=f"^{message}"):
+            next(loader)
+    assert not multiprocessing.active_children()
+    assert loader.position == 0
+
+
+def test_an_image_of_another_size_is_named(dataset, symmetry):
+    other = replace(dataset.images[0], path=dataset.images[1].path)
+    with pytest.raises(DataError, match=r"image \d+: \S+\.png: has \d+ x \d+ pixels"):
+        take(1, replace(dataset, images=(other,)), symmetry)
+
+
+def test_no_images(dataset, symmetry):
+    with pytest.raises(DataError, match=r"dataset\.json: there is no image to train with"):
+        TrainingLoader(replace(dataset, images=()), CONFIG, symmetry)
+
+
+def test_mirroring_needs_tables(dataset):
+    with pytest.raises(DataError, match=r"symmetry tables; give them, or set augment\.flip"):
+        TrainingLoader(dataset, CONFIG, None)
+    assert len(take(1, dataset, None, CONFIG.override("augment.flip_probability=0"))) == 1
