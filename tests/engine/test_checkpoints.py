@@ -34,7 +34,7 @@ def snapshot(iteration: int, value: float = 1.0) -> Snapshot:
         optimizer={"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]},
         scaler={},
         average={},
-        processes=[{"random": random_state(CPU), "position": {"epoch": 0}}],
+        processes=[{"random": random_state(CPU), "position": 3}],
     )
 
 

@@ -46,7 +46,7 @@ class Snapshot:
     average: Mapping[str, Tensor]
     """The moving average of the weights; empty without it."""
     processes: list[dict[str, Any]]
-    """By rank: "random", the state of its random numbers, and "position", that of its data."""
+    """By rank: "random", the state of its random numbers; "position" of its loader."""
 
 
 class Checkpoints:

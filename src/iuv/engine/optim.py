@@ -43,19 +43,28 @@ def make_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=0.0, momentum=solver.momentum)
 
 
-def take_step(optimizer: torch.optim.Optimizer, solver: SolverConfig, lr: float) -> None:
+def take_step(
+    optimizer: torch.optim.Optimizer,
+    solver: SolverConfig,
+    lr: float,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
     """Clip the gradients, update the parameters and forget the gradients.
 
-    A parameter without a gradient has a zero one: momentum and decay go on.
+    A parameter without a gradient has a zero one: momentum and decay go on. With a scaler of fp16
+    losses, gradients are scaled back first, and a step whose gradients overflowed is left out.
     """
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
     parameters = list(_parameters(optimizer))
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
+    scaler.unscale_(optimizer)
     clip_gradients([p.grad for p in parameters if p.grad is not None], solver)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
     optimizer.zero_grad(set_to_none=True)
 
 
