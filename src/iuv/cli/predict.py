@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor
 from iuv.cli.progress import ProgressReport
 from iuv.cli.sources import find_sources
 
-if TYPE_CHECKING:
-    from iuv.predictor import Predictor
-
 __all__ = ["predict"]
 
-_DEFAULT_MODEL = "R_50_FPN_s1x"
 _DEFAULT_MIN_SCORE = 0.5
 _DEFAULT_SAVE = "overlay,iuv"
 """What a first look wants: a picture to judge by, and the data."""
-
-
-class _Engine(str, Enum):
-    """What runs the network."""
-
-    auto = "auto"
-    eager = "eager"
 
 
 def predict(  # noqa: PLR0913, PLR0917 - one per option
@@ -46,7 +35,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         typer.Option(
             metavar="NAME|PATH",
             help="Name of the zoo (see `iuv models`), a Detectron2 YAML, or a .safetensors of iuv. "
-            f"[default: the preset's, or {_DEFAULT_MODEL}]",
+            f"[default: the preset's, or {DEFAULT_MODEL}]",
             show_default=False,
         ),
     ] = None,
@@ -104,7 +93,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
         ),
     ] = "auto",
-    engine: Annotated[_Engine, typer.Option(help="What runs the network.")] = _Engine.auto,
+    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -139,10 +128,10 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         wanted = outputs.preset
         if min_score is None:
             min_score = wanted.min_score if wanted else _DEFAULT_MIN_SCORE
-        predictor = _load(
+        predictor = load_predictor(
             model,
             weights,
-            fallback=(wanted and wanted.model) or _DEFAULT_MODEL,
+            fallback=(wanted and wanted.model) or DEFAULT_MODEL,
             device=device,
             engine=engine.value,
             min_score=min_score,
@@ -153,12 +142,3 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
     report.summarise(skipped=len(sources) - len(todo), folder=out)
     if report.failed:
         raise typer.Exit(1)
-
-
-def _load(model: str | None, weights: Path | None, *, fallback: str, **options: Any) -> Predictor:
-    import iuv.predictor
-    from iuv.checkpoint import read_config
-
-    if model is None and weights is not None and read_config(weights) is not None:
-        return iuv.predictor.load(weights, **options)  # the file says what it is
-    return iuv.predictor.load(model or fallback, weights=weights, **options)

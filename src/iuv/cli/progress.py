@@ -16,7 +16,19 @@ from iuv.cli.errors import explain
 if TYPE_CHECKING:
     from iuv.cli.sources import Source
 
-__all__ = ["ProgressReport"]
+__all__ = ["ProgressReport", "progress_bar"]
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a bar for tasks that have a field ``rate``; nothing is shown but on a terminal."""
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 class ProgressReport:
@@ -32,14 +44,7 @@ class ProgressReport:
         self.failed = 0
         self._debug = debug
         self._console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
+        self._progress = progress_bar(self._console)
         self._task = self._progress.add_task("", total=total, rate="")
         self._start = 0.0
 

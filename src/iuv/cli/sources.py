@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-__all__ = ["IMAGE_SUFFIXES", "InputError", "Source", "find_sources"]
+__all__ = ["IMAGE_SUFFIXES", "InputError", "Source", "find_sources", "result_keys"]
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset((
@@ -69,7 +69,28 @@ def find_sources(
     if not any(map(os.path.exists, paths)):
         missing = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
         raise InputError(f"no such file: {missing}; check the path" if paths else "no input given")
-    return [Source(path, key) for path, key in zip(paths, _keys(paths), strict=True)]
+    return [Source(path, key) for path, key in zip(paths, result_keys(paths), strict=True)]
+
+
+def result_keys(paths: Sequence[Path]) -> list[str]:
+    """Return the names of the results of images, as `find_sources` describes them.
+
+    Raises:
+        InputError: two results would still overwrite each other.
+    """
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    keys = [path.stem for path in absolute]
+    common = _common_folder(absolute)
+    for i in _clashes(keys, [path.parent for path in absolute]):
+        keys[i] = _below(common, absolute[i].with_suffix(""))
+    for i in _clashes(keys, [path.suffix for path in absolute]):
+        keys[i] += absolute[i].suffix
+    for i in _clashes(keys, absolute):
+        raise InputError(
+            f"{paths[i]}: its results ({keys[i]}.*) would overwrite those of another input; "
+            "predict them one after the other, into different folders"
+        )
+    return keys
 
 
 def _expand(text: str, recursive: bool, results: Path | None) -> Iterable[Path]:
@@ -148,22 +169,6 @@ def _natural(path: Path) -> tuple[list[str], str]:
     """Sort key: folder by folder, capitals among small letters, img2 before img10."""
     parts = [re.sub(r"\d+", lambda n: n[0].zfill(20), part.casefold()) for part in path.parts]
     return parts, str(path)
-
-
-def _keys(paths: Sequence[Path]) -> list[str]:
-    absolute = [Path(os.path.abspath(path)) for path in paths]
-    keys = [path.stem for path in absolute]
-    common = _common_folder(absolute)
-    for i in _clashes(keys, [path.parent for path in absolute]):
-        keys[i] = _below(common, absolute[i].with_suffix(""))
-    for i in _clashes(keys, [path.suffix for path in absolute]):
-        keys[i] += absolute[i].suffix
-    for i in _clashes(keys, absolute):
-        raise InputError(
-            f"{paths[i]}: its results ({keys[i]}.*) would overwrite those of another input; "
-            "predict them one after the other, into different folders"
-        )
-    return keys
 
 
 def _clashes(keys: Sequence[str], origins: Sequence[object]) -> list[int]:
