@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -30,7 +31,7 @@ def targets_of(instances: list[dict]) -> Targets:
     masked = [p for p, instance in enumerate(instances) if "dp_masks" in instance]
     part_mask_row = torch.full((len(instances),), -1)
     part_mask_row[masked] = torch.arange(len(masked))
-    parts = [decode_part_masks(instances[p]["dp_masks"]) for p in masked]
+    parts = [_part_mask(json.dumps(instances[p]["dp_masks"])) for p in masked]
     shapes = [i["gt_mask_rle"] for i in instances if "gt_mask_rle" in i]
     masks = [torch.from_numpy(decode_rle(shape).copy()) for shape in shapes]
     return Targets(
@@ -85,6 +86,11 @@ def chart_outputs(maps: dict[str, torch.Tensor]) -> ChartOutputs:
             fields[f"{segm}_confidence"] = torch.nn.functional.softplus(raw) + 0.01
             fields[segm] = maps[segm] * fields[f"{segm}_confidence"]
     return ChartOutputs(**fields)
+
+
+@functools.cache
+def _part_mask(masks: str) -> np.ndarray:
+    return decode_part_masks(json.loads(masks))
 
 
 def _points(instances: list[dict], name: str) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from golden_scene import ARRAYS, outputs_of, samples_of, scene, targets_of
 from iuv.losses.detection import Samples
-from iuv.losses.points import PackedPoints, at_points, neighbours, pack
+from iuv.losses.points import Neighbours, PackedPoints, Points, at_points, neighbours, pack
 
 SIZES = [28, 56, 112]
 
@@ -98,13 +98,42 @@ def test_gradients_reach_the_neighbours_of_the_points_only():
     torch.testing.assert_close(u.grad, wanted)
 
 
-def test_reading_is_the_derivative_of_nothing_else():
+def test_gradients_are_the_same_every_time():
+    threads = torch.get_num_threads()
     generator = torch.Generator().manual_seed(0)
-    packed = packed_scene()
-    near, box = neighbours(packed, 7), packed.points.box
-    maps = torch.rand(6, 3, 7, 7, dtype=torch.float64, generator=generator, requires_grad=True)
-    (before,) = at_points([maps], box, near)
-    step = torch.rand(maps.shape, dtype=torch.float64, generator=generator)
-    (after,) = at_points([maps + step], box, near)  # it is linear, so one step tells
-    before.sum().backward()
-    assert (maps.grad * step).sum().item() == pytest.approx((after - before).sum().item(), rel=1e-4)
+    place = torch.randint(0, 6, (2, 3000, 4), generator=generator)  # many share a cell
+    near = Neighbours(place[0, :, 0] >= 0, *place, torch.rand(3000, 4, generator=generator))
+    factor = torch.randn(3000, 25, generator=generator)
+    gradients = []
+    try:
+        torch.set_num_threads(2)
+        for _ in range(8):
+            maps = torch.zeros(1, 25, 7, 7, requires_grad=True)
+            (values,) = at_points([maps], torch.zeros(3000, dtype=torch.int64), near)
+            (values * factor).sum().backward()
+            gradients.append(maps.grad)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+def test_values_between_cells_are_blended():
+    columns = torch.arange(4.0).expand(1, 1, 4, 4)
+    person = torch.tensor([[0.0, 0, 256, 256]])
+    k = torch.zeros(4, dtype=torch.int64)
+    x, y = torch.tensor([0.0, 96, 200, 255]), torch.full((4,), 128.0)
+    points = Points(k, k, x, y, k, x, y)
+    packed = PackedPoints(points, k[:1], person, person, torch.zeros(0), k[:1] - 1)
+    near = neighbours(packed, 4)
+    (values,) = at_points([columns], k, near)
+    assert near.valid.all()
+    # a cell's value is at its left edge, and the last cell has no neighbour to blend with
+    assert values.squeeze(1).tolist() == [0.0, 1.5, 3.0, 3.0]
+
+
+def test_points_on_the_right_edge_are_outside():
+    person, box = torch.tensor([[0.0, 0, 256, 256]]), torch.tensor([[64.0, 0, 128, 256]])
+    k = torch.zeros(4, dtype=torch.int64)
+    x, y = torch.tensor([63.5, 64, 191.5, 192]), torch.full((4,), 128.0)
+    packed = PackedPoints(Points(k, k, x, y, k, x, y), k[:1], box, person, torch.zeros(0), k[:1])
+    assert neighbours(packed, 8).valid.tolist() == [False, True, True, False]
