@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NAMES", "Builder", "Name", "content", "expect", "fill"]
+__all__ = ["NAMES", "Builder", "FileBytes", "Name", "content", "expect", "fill"]
 
 _DTYPES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 _PAIR_COST = 256  # bytes that a key and value of an OrderedDict may take
@@ -55,6 +55,14 @@ class _Array:
     """An array between its creation and the arrival of its content."""
 
     value: np.ndarray[Any, Any] | None = None
+
+
+class FileBytes(np.memmap[Any, np.dtype[np.uint8]]):
+    """Bytes that stay in the file. Python 2's text is bytes, too, and decoding changes nothing."""
+
+    def decode(self, _encoding: str) -> Any:
+        """Return itself."""
+        return self
 
 
 def content(value: Any) -> Any:
@@ -124,11 +132,11 @@ class Builder:
         if self._budget < 0:
             raise ValueError("its parts unfold to much more than the file holds")
 
-    def _buffer(self, data: Any) -> bytearray:
+    def _buffer(self, data: Any) -> bytearray | FileBytes:
         if isinstance(data, list):
             raise ValueError("it holds an array of objects; only numbers are read")
-        self._spend(len(expect(data, bytearray, bytes, str)))
-        if isinstance(data, bytearray):
+        self._spend(len(expect(data, bytearray, bytes, str, FileBytes)))
+        if isinstance(data, bytearray | FileBytes):
             return data
         return bytearray(data, "latin-1") if isinstance(data, str) else bytearray(data)
 
@@ -164,7 +172,7 @@ class Builder:
             raise ValueError(f"it holds values of type {code[:40]!a}; only numbers are read")
         return _DType(code)
 
-    def _encode(self, text: Any, encoding: Any) -> bytearray:
+    def _encode(self, text: Any, encoding: Any) -> bytearray | FileBytes:
         if expect(encoding, str) not in ("latin1", "latin-1"):
             raise ValueError(f"it encodes text as {encoding[:40]!a}")
         return self._buffer(expect(text, str))

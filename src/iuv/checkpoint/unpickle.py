@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from iuv.checkpoint.errors import CheckpointError
-from iuv.checkpoint.pickled_arrays import NAMES, Builder, Name, content, expect, fill
+from iuv.checkpoint.pickled_arrays import NAMES, Builder, FileBytes, Name, content, expect, fill
 
 __all__ = ["read_pickle"]
 
@@ -30,10 +30,12 @@ _MAX_DEPTH = 32
 _PLAIN = (str, bytes, bytearray, int, float, type(None), np.ndarray, np.generic)
 
 
-def read_pickle(path: str | os.PathLike[str]) -> Any:
+def read_pickle(path: str | os.PathLike[str], *, mapped: bool = False) -> Any:
     """Return the plain data (dict, list, tuple, text, numbers, numpy arrays) that a pickle holds.
 
-    Bytes may come as bytearray; arrays are writable and in native byte order.
+    Bytes may come as bytearray; arrays are writable and in native byte order. With `mapped`, large
+    arrays stay in the file where they can: they are then read-only, and their base is a
+    `numpy.memmap`.
 
     Raises:
         CheckpointError: the file is no complete pickle, or it wants more than plain data: another
@@ -44,7 +46,8 @@ def read_pickle(path: str | os.PathLike[str]) -> Any:
     try:
         with open(path, "rb", buffering=1 << 16) as file:
             # Bytes may be text first (Python 2), then an array, then one in native byte order.
-            value = _Machine(_Source(file, size), Builder(budget=3 * size + (1 << 20))).run()
+            source = (_MappedSource if mapped else _Source)(file, size)
+            value = _Machine(source, Builder(budget=3 * size + (1 << 20))).run()
         _check_plain(value)
     except (ValueError, TypeError, DeprecationWarning) as error:  # the last: unknown escapes
         reason = str(error) if len(str(error)) < 400 else f"{str(error)[:400]}..."
@@ -77,7 +80,7 @@ class _Source:
         self._file = file
         self._left = size
 
-    def read(self, count: int) -> bytes | bytearray:
+    def read(self, count: int) -> bytes | bytearray | FileBytes:
         if count > self._left:
             raise ValueError(
                 f"{count:,} more bytes are due where {self._left:,} are left: it is cut off or "
@@ -94,6 +97,18 @@ class _Source:
         line: bytes = self._file.readline()
         self._left -= len(line)
         return line
+
+
+class _MappedSource(_Source):
+    """A source that maps what is long instead of reading it."""
+
+    def read(self, count: int) -> bytes | bytearray | FileBytes:
+        if count <= 4096 or count > self._left:
+            return super().read(count)
+        self._left -= count
+        start = self._file.tell()
+        self._file.seek(count, os.SEEK_CUR)
+        return FileBytes(self._file.name, mode="r", offset=start, shape=(count,))
 
 
 class _Machine:
