@@ -29,6 +29,8 @@ __all__ = [
 PART_MASK_SIZE = 256
 """Side of a part mask, which spans the person's box."""
 
+_PART_MASK = (PART_MASK_SIZE, PART_MASK_SIZE)
+
 _Bytes = npt.NDArray[np.uint8]
 _Ints = npt.NDArray[np.int64]
 
@@ -78,12 +80,21 @@ def decode_part_masks(masks: Sequence[RLE | None] | RLE) -> _Bytes:
     Raises:
         DataError: as `decode_rle`.
     """
-    parts = [masks] if isinstance(masks, Mapping) else list(masks)
-    labels = np.zeros((PART_MASK_SIZE, PART_MASK_SIZE), np.uint8)
-    for index, mask in enumerate(parts, start=1):
-        if mask:
-            labels[decode_rle(mask) > 0] = index
-    return labels
+    parts = [masks] if isinstance(masks, Mapping) else masks
+    labels = [label for label, mask in enumerate(parts, start=1) if mask]
+    seen = [mask for mask in parts if mask]
+    if not seen:
+        return np.zeros(_PART_MASK, np.uint8)
+    # All at once: the training loader spends most of its time on people here.
+    runs, firsts = _runs_of_all([mask["counts"] for mask in seen])
+    if runs.min() < 0 or (np.add.reduceat(runs, firsts) != PART_MASK_SIZE**2).any():
+        for mask in seen:  # says which is wrong, and how
+            decode_rle({**mask, "size": _PART_MASK})
+    counts = np.diff(firsts, append=len(runs))
+    is_inside = (np.arange(len(runs)) - np.repeat(firsts, counts)) % 2
+    values = (is_inside * np.repeat(labels, counts)).astype(np.uint8)
+    painted: _Bytes = np.repeat(values, runs).reshape(-1, *_PART_MASK).max(axis=0)
+    return painted.T
 
 
 def decode_instance_mask(segmentation: Polygons | RLE | None, height: int, width: int) -> _Bytes:
@@ -130,6 +141,15 @@ def _runs(counts: object) -> _Ints:
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise DataError("its counts are neither text nor a list of whole numbers")
     return values.astype(np.int64)
+
+
+def _runs_of_all(counts: Sequence[object]) -> tuple[_Ints, _Ints]:
+    """Return the run lengths of all masks, int64 [R], and where each one's begin, [M]."""
+    texts = [text for text in counts if isinstance(text, str)]
+    if len(texts) == len(counts):
+        return _uncompress(texts)
+    runs = [_runs(one) for one in counts]
+    return np.concatenate(runs), np.cumsum([0, *map(len, runs[:-1])])
 
 
 def _uncompress(texts: Sequence[str]) -> tuple[_Ints, _Ints]:
