@@ -9,6 +9,7 @@ import reprlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from iuv.bodyparts import MASK_PARTS, NUM_PARTS
 from iuv.data.masks import PART_MASK_SIZE
@@ -22,11 +23,11 @@ _PART_MASK = (PART_MASK_SIZE, PART_MASK_SIZE)
 
 
 def pack_points(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn the lists of points of a JSON object into arrays, a quarter of their size.
+    """Turn the points of a JSON object from lists into arrays, of a quarter of their size.
 
     For `json.load` as its ``object_hook``. What is no list of numbers stays, to be reported.
     """
-    for name in _POINT_FIELDS:
+    for name in (*_POINT_FIELDS, "keypoints"):
         if name in values:
             packed = as_numbers(values[name])
             values[name] = values[name] if packed is None else packed
@@ -99,14 +100,14 @@ def _is_crowd(fields: Fields) -> bool:
     return crowd == 1
 
 
-def _keypoints(fields: Fields) -> tuple[float, ...] | None:
+def _keypoints(fields: Fields) -> npt.NDArray[np.float64] | None:
     value = fields.values.get("keypoints")
     numbers = as_numbers(value)
     if numbers is None or len(numbers) % 3 or not np.isfinite(numbers).all():
         if value is not None:
             fields.warn("no valid keypoints", "keypoints: no list of x, y, visibility; left out")
         return None
-    return tuple(value) if isinstance(value, list) else None
+    return numbers
 
 
 def _points(fields: Fields) -> Points | None:

@@ -20,13 +20,11 @@ __all__ = [
     "filter_for_training",
     "join_datasets",
     "load_dataset",
-    "missing_images",
     "read_dataset",
-    "require_images",
 ]
 
 _LISTS = ("images", "annotations", "categories")
-_TOGETHER = 200
+_TOGETHER = 100
 """Annotations whose masks are checked together: quick, and no memory to speak of."""
 
 
@@ -39,7 +37,7 @@ def load_dataset(
 ) -> Dataset:
     """Read a COCO JSON file with or without DensePose annotations.
 
-    Whether the images exist is another question: `require_images`.
+    Whether the images exist is another question: `iuv.data.catalog.require_images`.
 
     Args:
         annotations: the JSON file.
@@ -156,38 +154,6 @@ def filter_for_training(
             "train on a file with dp_x, dp_y, dp_I, dp_U and dp_V"
         )
     return replace(dataset, images=images)
-
-
-def missing_images(dataset: Dataset) -> list[Path]:
-    """Return the image files that do not exist; lists each folder once, whatever its size."""
-    wanted: dict[Path, list[Path]] = defaultdict(list)
-    for image in dataset.images:
-        wanted[image.path.parent].append(image.path)
-    missing = []
-    for folder, paths in wanted.items():
-        try:
-            with os.scandir(folder) as entries:
-                present = {entry.name for entry in entries}
-        except OSError:
-            present = set()
-        # Asked again, as not all file systems tell capital letters apart.
-        missing += [path for path in paths if path.name not in present and not path.is_file()]
-    return missing
-
-
-def require_images(dataset: Dataset) -> None:
-    """Check that all image files exist.
-
-    Raises:
-        DataError: some do not; says how many, names a few, and what to do.
-    """
-    missing = missing_images(dataset)
-    if missing:
-        few = ", ".join(map(str, missing[:3])) + (", ..." if len(missing) > 3 else "")
-        raise DataError(
-            f"{dataset.source}: {len(missing)} of its {len(dataset)} images are missing: {few}. "
-            "Say by --images (or `images` in the YAML) which folder they are in, or download them"
-        )
 
 
 def _read_document(source: Path) -> dict[str, Any]:

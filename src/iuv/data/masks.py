@@ -159,16 +159,17 @@ def _uncompress(texts: Sequence[str]) -> tuple[_Ints, _Ints]:
     if not complete or not _DIGITS.fullmatch(joined):
         raise DataError(_NOT_COMPRESSED)
     digits = np.frombuffer(joined.encode(), np.uint8) - 48
-    ends = np.flatnonzero(digits < 32) + 1
-    lengths = np.diff(ends, prepend=0)
+    last = np.flatnonzero(digits < 32)  # digit of each number, and its highest
+    lengths = np.diff(last, prepend=-1)
     if lengths.max() > _MAX_DIGITS:
         raise DataError(_NOT_COMPRESSED)
-    starts = ends - lengths
-    powers = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
-    values = np.add.reduceat((digits & 31).astype(np.int64) << powers, starts)
-    values -= np.where(digits[ends - 1] & 16, np.int64(1) << 5 * lengths, 0)
+    values = digits[last].astype(np.int64)
+    values -= (values & 16) << 1
+    for index in range(1, int(lengths.max())):
+        longer = np.flatnonzero(lengths > index)
+        values[longer] = (values[longer] << 5) + (digits[last[longer] - index] & 31)
     text_ends = np.cumsum([len(text) for text in texts])
-    return _undo_differences(values, np.searchsorted(ends, text_ends, side="right"))
+    return _undo_differences(values, np.searchsorted(last, text_ends))
 
 
 def _undo_differences(values: _Ints, text_ends: _Ints) -> tuple[_Ints, _Ints]:

@@ -56,8 +56,8 @@ class Annotation:
     """Pixels, of the segmentation; what the evaluation's size ranges refer to."""
     is_crowd: bool = False
     segmentation: Polygons | RLE | None = None
-    keypoints: tuple[float, ...] | None = None
-    """x, y, visibility per key point."""
+    keypoints: npt.NDArray[np.float64] | None = None
+    """[3 n]: x, y, visibility of each key point, as in the file."""
     points: Points | None = None
     """None: the annotation has no DensePose points (an empty list is not None)."""
     part_masks: tuple[RLE | None, ...] | RLE | None = None
