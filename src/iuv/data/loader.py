@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class TrainingLoader:
     Args:
         dataset: what to train with, as it is: no image is left out here.
         config: sections ``augment`` and ``loader``, ``run.seed``, ``solver.accumulate`` and
-            ``losses.segm_from_masks``.
+            ``losses.segm_from_masks``. There are at most as many workers as cores.
         symmetry: to mirror images.
         rank: number of this process.
         world_size: of so many. Together they go through the images once before any comes again.
@@ -118,7 +119,7 @@ class TrainingLoader:
 
     def _start(self) -> DataLoader[PackedBatch | DataError]:
         config = self._config
-        workers = config.loader.workers
+        workers = min(config.loader.workers, _cores())  # more would only wait for each other
         return DataLoader(
             _Assembler(
                 config.augment, config.run.seed, self._symmetry, config.losses.segm_from_masks
@@ -161,6 +162,13 @@ def _share(config: TrainingConfig, world_size: int) -> int:
         f"({world_size}) times solver.accumulate ({config.solver.accumulate})",
     )
     return total // parts
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _process_context() -> multiprocessing.context.BaseContext:
