@@ -109,7 +109,6 @@ class TrainingStep(nn.Module):
         # processes that average their gradients need.
         pooled = self.model.pool_people(features, [p.boxes for p in people])
         outputs: ChartOutputs = self.model.dense(pooled)
-        outputs = ChartOutputs(*(None if m is None else m.float() for m in outputs))
         losses = chart_losses(outputs, people, targets, self.config.losses)
         scale = _SUM_OF / len(targets)
         sums = ("loss_densepose_U", "loss_densepose_V", "loss_densepose_UV")
