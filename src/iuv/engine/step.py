@@ -83,7 +83,8 @@ class TrainingStep(nn.Module):
             proposals, targets, model.config.box.num_classes, sampling, self.permute
         )
         pooled = model.pool_boxes(outputs.features, [s.boxes for s in samples])
-        losses |= box_losses(*model.box_head(pooled), samples, targets, BOX_WEIGHTS)
+        logits, deltas = model.box_head(pooled)
+        losses |= box_losses(logits, deltas, samples, targets, BOX_WEIGHTS)
         people = dense_samples(
             samples, targets, sampling.dense_min_iou, by_masks=self.config.losses.segm_from_masks
         )
