@@ -21,6 +21,14 @@ def pytest_configure() -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep the user's cache folder out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IUV_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Predictor:
     """A predictor with random weights that finds people in anything, in a moment."""

@@ -30,7 +30,7 @@ from iuv.checkpoint.errors import DownloadError
 from iuv.checkpoint.locking import file_lock
 from iuv.writers.atomic import atomic_write
 
-__all__ = ["fetch"]
+__all__ = ["cache_folder", "fetch"]
 
 _log = logging.getLogger(__name__)
 
@@ -74,11 +74,16 @@ def fetch(url: str, *, name: str | None = None) -> Path:
     return target
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be had again: IUV_HOME, or the platform's for iuv."""
+    return Path(os.environ.get("IUV_HOME") or platformdirs.user_cache_dir("iuv", appauthor=False))
+
+
 def _cache_path(url: str, name: str | None) -> Path:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"expected a URL that begins with http:// or https://, got {url!r}")
-    home = Path(os.environ.get("IUV_HOME") or platformdirs.user_cache_dir("iuv", appauthor=False))
+    home = cache_folder()
     if name is not None:
         if name != _safe(name):
             raise ValueError(f"expected a plain file name, got {name!r}")

@@ -13,9 +13,10 @@ from pycocotools import mask as coco_mask
 
 from iuv.data.masks import decode_rle
 from iuv.data.records import Dataset, ImageRecord
+from iuv.evaluation.byte_table import byte_table
 from iuv.evaluation.detections import Detections
-from iuv.evaluation.gps import Lookups, Mode, byte_table, find_vertices, locate_points
-from iuv.evaluation.masks import (
+from iuv.evaluation.gps import Lookups, Mode, find_vertices, locate_points
+from iuv.evaluation.mask_iou import (
     Mask,
     annotated_mask,
     mask_iou,

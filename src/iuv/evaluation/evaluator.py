@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from iuv.data.records import Dataset
@@ -16,9 +15,8 @@ from iuv.evaluation.gps import Mode
 from iuv.evaluation.meshes import SurfaceMesh
 from iuv.evaluation.metrics import Curves, get_thresholds, summarize
 from iuv.evaluation.scoring import SIMILARITIES, Compared, Similarity, draw_curves
-from iuv.results import People
 
-__all__ = ["TASKS", "Evaluator", "ImageState", "Scores", "State", "Task", "evaluate"]
+__all__ = ["TASKS", "Evaluator", "ImageState", "Scores", "State", "Task"]
 
 _log = logging.getLogger(__name__)
 
@@ -177,20 +175,6 @@ class Evaluator:
     def _reduce(self, place: int, detections: Detections) -> ImageState:
         groups = () if self.tasks == ("bbox",) else self._comparison.compare(place, detections)
         return ImageState(replace(detections, maps=None, masks=None), groups)
-
-
-def evaluate(
-    predict: Callable[[Path], People],
-    dataset: Dataset,
-    mesh: SurfaceMesh | None,
-    *,
-    tasks: Collection[str] | None = None,
-) -> Scores:
-    """Predict on all images of a data set, and score what was found; see `Evaluator`."""
-    evaluator = Evaluator(dataset, mesh, tasks=tasks)
-    for record in dataset.images:
-        evaluator.update(record.id, Detections.of(predict(record.path)))
-    return evaluator.summarize()
 
 
 def _choose_tasks(tasks: Collection[str] | None, mesh: SurfaceMesh | None) -> tuple[Task, ...]:

@@ -19,13 +19,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from iuv.bodyparts import NUM_PARTS
 from iuv.data.records import ImageRecord
 from iuv.evaluation.geodesics import Ids
 from iuv.evaluation.meshes import Floats, SurfaceMesh
 from iuv.results import ByteArray
 
-__all__ = ["ImagePoints", "Lookups", "Mode", "byte_table", "find_vertices", "locate_points"]
+__all__ = ["ImagePoints", "Lookups", "Mode", "find_vertices", "locate_points"]
 
 Mode = Literal["iuvdt", "iuvgt", "igtuvdt", "igtuv0", "idtuv0"]
 """What stands in for a prediction, for diagnosis: labels I and coordinates UV as detected (dt), as
@@ -88,17 +87,6 @@ def _columns(record: ImageRecord) -> Floats:
     return np.hstack(columns)
 
 
-def byte_table(mesh: SurfaceMesh) -> npt.NDArray[np.int32]:
-    """Return [25 * 65536]: the vertex next to each (label, U * 255, V * 255), -1 for label 0.
-
-    The three bytes, label first, make up the index.
-    """
-    labels, u, v = np.indices((NUM_PARTS, 256, 256)).reshape(3, -1)
-    table = np.full((NUM_PARTS + 1) << 16, -1, dtype=np.int32)
-    table[1 << 16 :] = mesh.nearest(labels + 1, u / 255, v / 255)
-    return table
-
-
 def find_vertices(
     boxes_xywh: Floats,
     maps: Sequence[ByteArray],
@@ -112,7 +100,7 @@ def find_vertices(
         boxes_xywh: [D, 4].
         maps: D arrays [3, h, w], see `iuv.evaluation.detections.Detections`.
         points: what to look up.
-        table: as `byte_table` returns it.
+        table: as `iuv.evaluation.byte_table.byte_table` returns it.
         mode: what to replace, see `Mode`.
     """
     x = (points.x - boxes_xywh[:, :1]).astype(np.int64)

@@ -87,22 +87,24 @@ def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     Equals ``scipy.ndimage.zoom(mask, ..., order=1) > 0.5`` pixel for pixel, in a twentieth of the
     time: only pixels between ones and zeros need arithmetic. Corner pixels keep their centres.
     """
-    (rows, down), (columns, right) = _grid(len(mask), height), _grid(mask.shape[1], width)
-    # Bit by bit which of the four pixels around are set: upper left, upper right, lower left, ...
-    corners = mask[:-1, :-1] | mask[:-1, 1:] << 1 | mask[1:, :-1] << 2 | mask[1:, 1:] << 3
-    around = np.ascontiguousarray(corners)[rows][:, columns]
+    # Which of each pixel and its neighbours to the right, below and diagonal are set, bit by bit.
+    flat, side = mask.ravel(order="F"), mask.shape[0]  # as COCO decodes it: nothing is copied
+    around = np.zeros_like(flat)
+    pairs = flat[:-1] + 2 * flat[1:]
+    around[: -side - 1] = pairs[:-side] + 4 * pairs[side:]
+    (rows, down), (columns, right) = _grid(side, height), _grid(mask.shape[1], width)
+    around = np.ascontiguousarray(around.reshape(-1, side)[columns][:, rows].T)
     around[down > 1], around[:, right > 1] = 0, 0
-    y, x = np.nonzero(around - np.uint8(1) < 14)  # some, not all; 0 - 1 wraps around to 255
-    few, down, right = around[y, x], down[y], right[x]
-    up, left = 1 - down, 1 - right
-    above_half = (
-        (few & 1) * (up * left)
-        + (few >> 1 & 1) * (up * right)
-        + (few >> 2 & 1) * (down * left)
-        + (few >> 3) * (down * right)
-    ) > 0.5
     result: Pixels = around == 15
-    result[y, x] = above_half
+    mixed = np.flatnonzero(around - np.uint8(1) < 14)  # some, not all; 0 - 1 wraps to 255
+    y, x = np.divmod(mixed, width)
+    few, down, right = around.ravel()[mixed], down[y], right[x]
+    up, left = 1 - down, 1 - right
+    share = (few & 1) * (up * left)  # summed up in scipy's order, so equal to the last bit
+    share += (few >> 2 & 1) * (up * right)
+    share += (few >> 1 & 1) * (down * left)
+    share += (few >> 3) * (down * right)
+    result.ravel()[mixed] = share > 0.5
     return result
 
 
