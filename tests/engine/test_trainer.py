@@ -236,10 +236,10 @@ def test_a_network_that_is_not_finite_names_the_images(tmp_path):
     trainer = toy_trainer(tmp_path)
 
     def broken(batch):
-        raise ValueError("the network computes nothing finite")
+        raise ValueError("no finite box; fetch the weights again")
 
     trainer._step.forward = broken
-    with pytest.raises(TrainingError, match=r"step 1: the network computes .*images 0, 1"):
+    with pytest.raises(TrainingError, match=r"step 1: the network computes nothing.*images 0, 1"):
         trainer.run()
 
 

@@ -78,7 +78,7 @@ def _losses(step: nn.Module, batch: Batch, precision: str) -> dict[str, Tensor]:
         with torch.autocast(device, dtype, enabled=precision != "fp32"):
             losses: dict[str, Tensor] = step(batch)
     except ValueError as error:
-        raise _diverged(str(error), batch) from error
+        raise _diverged("the network computes nothing finite any more", batch) from error
     return losses
 
 
