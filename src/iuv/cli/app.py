@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 import iuv
 from iuv.cli.convert import convert
+from iuv.cli.data import data_app
 from iuv.cli.errors import explain
 from iuv.cli.models import models
 from iuv.cli.predict import predict
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(models)
 app.command()(convert)
+app.add_typer(data_app, name="data")
 
 
 def _show_version(wanted: bool) -> None:
