@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask
+from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask, decode_rle
 from iuv.data.records import RLE, Annotation, Polygons
 
 __all__ = [
@@ -78,7 +78,7 @@ def _union(masks: Sequence[RLE | None] | RLE) -> npt.NDArray[np.uint8]:
         coco_mask.frPyObjects(dict(rle), *rle["size"]) if isinstance(rle["counts"], list) else rle
         for rle in parts
     ]
-    return np.asarray(coco_mask.decode(coco_mask.merge(coded)), dtype=np.uint8)
+    return decode_rle(coco_mask.merge(coded))
 
 
 def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
