@@ -207,6 +207,7 @@ IMAGE = [
     (lambda i: i.update(id=5), "image 5: id: expected one of its own; it occurs twice"),
     (lambda i: i.pop("width"), "image 11: width: expected a whole number from 1 on, got None"),
     (lambda i: i.update(height=0), "image 11: height: expected a whole number from 1 on, got 0"),
+    (lambda i: i.update(width=10**9), "image 11: width, height: expected at most 134217728 pixels"),
     (lambda i: i.pop("file_name"), "image 11: file_name: expected a name, got None"),
     (lambda i: i.update(ignore_regions_x=[[1, 2, 3]]), "image 11: ignore_regions_x, ignore_reg"),
 ]
@@ -278,7 +279,7 @@ def test_all_problems_can_be_collected(save):
     kinds = Counter(problem.kind for problem in problems if problem.severity == "error")
     assert kinds == {
         "no valid id": 3,
-        "image id twice": 5,
+        "image id twice": 6,
         "no valid width": 1,
         "no valid bbox": 1,
         "dp_U outside 0..1": 1,

@@ -61,6 +61,7 @@ COMPRESSED = "not run lengths in COCO's compressed form"
         ([], "pixels, but they cover 0"),
         ([81.0], "neither text nor a list of whole numbers"),
         ([[81]], "neither text nor a list of whole numbers"),
+        ([81, [1, 2]], "neither text nor a list of whole numbers"),
         (["81"], "neither text nor a list of whole numbers"),
     ],
 )

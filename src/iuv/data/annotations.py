@@ -19,6 +19,7 @@ from iuv.data.records import RLE, Annotation, Points, Polygons
 __all__ = ["pack_points", "parse_annotation"]
 
 _POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
+_FAR = 1e6  # pixels; painting a polygon costs memory in proportion to its sides
 _PART_MASK = (PART_MASK_SIZE, PART_MASK_SIZE)
 
 
@@ -127,8 +128,7 @@ def _points(fields: Fields) -> Points | None:
         counted = ", ".join(f"{n} in {f}" for f, n in zip(_POINT_FIELDS, lengths, strict=True))
         fields.error("lists of different lengths", f"expected as many numbers, got {counted}")
         return None
-    whole = labels.astype(np.int64)
-    wrong = (whole != labels) | (whole < 0) | (whole > NUM_PARTS)
+    wrong = (labels % 1 != 0) | (labels < 0) | (labels > NUM_PARTS)
     if wrong.any():
         first = int(wrong.argmax())
         fields.error(
@@ -136,6 +136,7 @@ def _points(fields: Fields) -> Points | None:
             f"dp_I[{first}]: expected a part 1..{NUM_PARTS} or 0 for background, "
             f"got {labels[first]:g}",
         )
+        return None
     for name, values in (("dp_U", u), ("dp_V", v)):
         wrong = (values < 0) | (values > 1)
         if wrong.any():
@@ -143,7 +144,7 @@ def _points(fields: Fields) -> Points | None:
             fields.error(
                 f"{name} outside 0..1", f"{name}[{first}]: expected 0..1, got {values[first]:g}"
             )
-    return Points(x=x, y=y, labels=whole, u=u, v=v)
+    return Points(x=x, y=y, labels=labels.astype(np.int64), u=u, v=v)
 
 
 def _segmentation(fields: Fields, image_size: tuple[int, int]) -> Polygons | RLE | None:
@@ -161,10 +162,10 @@ def _segmentation(fields: Fields, image_size: tuple[int, int]) -> Polygons | RLE
     polygons = []
     for index, polygon in enumerate(value or ()):
         numbers = as_numbers(polygon)
-        if numbers is None or not np.isfinite(numbers).all():
+        if numbers is None or not (np.abs(numbers) < _FAR).all():
             fields.error(
                 "no valid segmentation",
-                f"segmentation[{index}]: expected numbers x0, y0, x1, y1, ..., "
+                f"segmentation[{index}]: expected x0, y0, x1, y1, ... in pixels of the image, "
                 f"got {reprlib.repr(polygon)}",
             )
         elif len(numbers) % 2 or len(numbers) < 6:

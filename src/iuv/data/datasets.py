@@ -15,6 +15,7 @@ from iuv.data.annotations import pack_points, parse_annotation
 from iuv.data.masks import find_broken_masks
 from iuv.data.problems import Fields, Report, refuse_errors
 from iuv.data.records import Annotation, DataError, Dataset, ImageRecord, Polygons
+from iuv.images import MAX_PIXELS
 
 __all__ = [
     "filter_for_training",
@@ -237,11 +238,17 @@ def _image(fields: Fields, id: int, folder: Path) -> ImageRecord:
     if not isinstance(name, str) or not name:
         got = reprlib.repr(name)
         fields.error("no valid file_name", f"file_name: expected a name, got {got}")
+    height, width = fields.whole("height", least=1), fields.whole("width", least=1)
+    if height * width > MAX_PIXELS:
+        fields.error(
+            "no valid size",
+            f"width, height: expected at most {MAX_PIXELS} pixels, got {width} x {height}",
+        )
     return ImageRecord(
         id=id,
         path=folder / str(name),
-        height=fields.whole("height", least=1),
-        width=fields.whole("width", least=1),
+        height=height,
+        width=width,
         ignore_regions=_ignore_regions(fields),
         video_id=fields.whole("vid_id") if values.get("vid_id") is not None else None,
         frame_id=fields.whole("frame_id") if values.get("frame_id") is not None else None,

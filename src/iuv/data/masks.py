@@ -137,7 +137,10 @@ def _runs(counts: object) -> _Ints:
         counts = counts.decode("latin-1")
     if isinstance(counts, str):
         return _uncompress([counts])[0]
-    values = np.array(counts or [0])
+    try:
+        values = np.array(counts or [0])
+    except ValueError:  # lists in it, of several lengths
+        values = np.zeros(0)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise DataError("its counts are neither text nor a list of whole numbers")
     return values.astype(np.int64)
