@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,7 @@ class Trainer:
         device: of the model.
         processes: that train together; by default this one alone.
         evaluate: called every `run.eval_period` steps and after the last one.
+        notes: lines with which the log begins.
 
     Raises:
         TrainingError: the precision needs another device.
@@ -94,6 +95,7 @@ class Trainer:
         device: torch.device,
         processes: Processes | None = None,
         evaluate: Evaluate | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
         config = step.config
         if config.solver.precision == "fp16" and device.type != "cuda":
@@ -106,6 +108,7 @@ class Trainer:
         self.device = device
         self.processes = processes or Processes()
         self.evaluate = evaluate
+        self.notes = notes
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=config.run.keep_checkpoints)
         self.state = TrainingState(step.model, config, device)
         self._step = step
@@ -275,6 +278,12 @@ class Trainer:
 
     def _announce(self) -> None:
         solver, batch_size = self.config.solver, self.config.loader.batch_size
+        for note in self.notes:
+            _log.info(note)
+        _log.info(
+            "%d steps of %d images in %s, on %s x %d",
+            *(solver.max_iter, batch_size, solver.precision, self.device, self.processes.size),
+        )
         if solver.base_batch_size not in (None, batch_size):
             _log.info(
                 "learning rate %g: solver.base_lr %g is for %d images per step, here are %d",
