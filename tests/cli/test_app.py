@@ -115,14 +115,14 @@ def test_the_command_starts_without_torch():
 import sys
 from typer.testing import CliRunner
 from iuv.cli.app import app
-for call in (["--help"], ["predict", "--help"], ["models"], ["models", "--json"]):
+for call in (["--help"], ["predict", "--help"], ["eval", "--help"], ["models"], ["models", "--json"]):
     assert CliRunner().invoke(app, call).exit_code == 0
 print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
 """
     assert python(code).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["predict", "models", "convert"])
+@pytest.mark.parametrize("command", ["predict", "models", "convert", "eval"])
 def test_the_documentation_names_every_option(command):
     text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
     section = text[text.index(f"\n## iuv {command}\n") :]

@@ -16,6 +16,7 @@ import iuv
 from iuv.cli.convert import convert
 from iuv.cli.data import data_app
 from iuv.cli.errors import explain
+from iuv.cli.eval import evaluate
 from iuv.cli.models import models
 from iuv.cli.predict import predict
 
@@ -49,6 +50,7 @@ app.command()(predict)
 app.command()(models)
 app.command()(convert)
 app.add_typer(data_app, name="data")
+app.command("eval")(evaluate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iuv.predictor import Predictor
 
-__all__ = ["DEFAULT_MODEL", "Engine", "load_predictor"]
+__all__ = ["DEFAULT_MODEL", "Engine", "load_predictor", "own_device"]
 
 DEFAULT_MODEL = "R_50_FPN_s1x"
 
@@ -40,3 +41,13 @@ def load_predictor(
     if model is None and weights is not None and read_config(weights) is not None:
         return iuv.predictor.load(weights, **options)  # the file says what it is
     return iuv.predictor.load(model or fallback, weights=weights, **options)
+
+
+def own_device(device: str) -> str:
+    """Return the device of this process: of several that torchrun starts, each has its own GPU."""
+    import torch
+
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None or device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return device
+    return f"cuda:{int(rank) % torch.cuda.device_count()}"
