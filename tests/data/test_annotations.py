@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from golden_data import document
-from iuv.data.annotations import pack_points, parse_annotation
+from iuv.data.annotations import pack_numbers, parse_annotation
 from iuv.data.problems import Fields
 
 
@@ -87,7 +87,7 @@ def assert_matches(text, pattern):
 def test_bad_point(annotation, name, value, message, packed):
     annotation[name][3] = value
     if packed:
-        annotation = pack_points(annotation)
+        annotation = pack_numbers(annotation)
     parsed, (problem,), severities = parse(annotation)
     assert parsed is None
     assert severities == ["error"]
@@ -127,8 +127,12 @@ def test_whole_numbers_are_numbers(annotation):
 
 
 def test_packing_leaves_what_is_no_list_of_numbers():
-    text = '{"dp_x": [1, 2.5], "dp_y": ["1"], "dp_I": 4, "other": [1.0]}'
-    values = json.loads(text, object_hook=pack_points)
+    text = (
+        '{"dp_x": [1, 2.5], "dp_y": ["1"], "dp_I": 4, "other": [1.0], "segmentation": [[1, 2], 3]}'
+    )
+    values = json.loads(text, object_hook=pack_numbers)
     assert isinstance(values["dp_x"], np.ndarray)
     assert values["dp_x"].tolist() == [1, 2.5]
     assert (values["dp_y"], values["dp_I"], values["other"]) == (["1"], 4, [1.0])
+    assert isinstance(values["segmentation"][0], np.ndarray)
+    assert values["segmentation"][1] == 3

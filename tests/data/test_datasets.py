@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 
@@ -187,6 +188,18 @@ def test_no_annotation_file(save, content, message):
     with pytest.raises(DataError, match=message) as error:
         load_dataset(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+def test_the_collector_runs_again_afterwards(save):
+    with pytest.raises(DataError):
+        load_dataset(save("["))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load_dataset(ANNOTATIONS)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_picture_is_no_annotation_file():

@@ -16,22 +16,24 @@ from iuv.data.masks import PART_MASK_SIZE
 from iuv.data.problems import Fields, as_numbers
 from iuv.data.records import RLE, Annotation, Points, Polygons
 
-__all__ = ["pack_points", "parse_annotation"]
+__all__ = ["pack_numbers", "parse_annotation"]
 
 _POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
+_LISTS = (*_POINT_FIELDS, "keypoints")
 _FAR = 1e6  # pixels; painting a polygon costs memory in proportion to its sides
 _PART_MASK = (PART_MASK_SIZE, PART_MASK_SIZE)
 
 
-def pack_points(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn the points of a JSON object from lists into arrays, of a quarter of their size.
+def pack_numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn the long lists of a JSON object into arrays, a quarter of their size.
 
     For `json.load` as its ``object_hook``. What is no list of numbers stays, to be reported.
     """
-    for name in (*_POINT_FIELDS, "keypoints"):
+    for name in _LISTS:
         if name in values:
-            packed = as_numbers(values[name])
-            values[name] = values[name] if packed is None else packed
+            values[name] = _packed(values[name])
+    if isinstance(outlines := values.get("segmentation"), list):
+        values["segmentation"] = [_packed(outline) for outline in outlines]
     return values
 
 
@@ -57,6 +59,11 @@ def parse_annotation(
         part_masks=_part_masks(fields),
     )
     return annotation if fields.sound else None
+
+
+def _packed(value: Any) -> Any:
+    numbers = as_numbers(value)
+    return value if numbers is None else numbers
 
 
 def _box(fields: Fields) -> tuple[float, float, float, float]:
@@ -175,7 +182,7 @@ def _segmentation(fields: Fields, image_size: tuple[int, int]) -> Polygons | RLE
                 f"got {len(numbers)} numbers; left out",
             )
         else:
-            polygons.append(tuple(polygon))
+            polygons.append(numbers)
     return tuple(polygons) or None
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import reprlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from iuv.data.annotations import pack_points, parse_annotation
+from iuv.data.annotations import pack_numbers, parse_annotation
 from iuv.data.masks import find_broken_masks
 from iuv.data.problems import Fields, Report, refuse_errors
 from iuv.data.records import Annotation, DataError, Dataset, ImageRecord, Polygons
@@ -57,6 +59,19 @@ def load_dataset(
     return read_dataset(source, images, name=name, classes=classes, report=refuse_errors(source))
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause Python's collector of cycles: among millions of new objects it takes a quarter more."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collector()
 def read_dataset(
     annotations: str | os.PathLike[str],
     images: str | os.PathLike[str] | None = None,
@@ -160,7 +175,7 @@ def filter_for_training(
 def _read_document(source: Path) -> dict[str, Any]:
     try:
         with source.open(encoding="utf-8-sig") as file:
-            document = json.load(file, object_hook=pack_points)
+            document = json.load(file, object_hook=pack_numbers)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         size = source.stat().st_size

@@ -106,7 +106,7 @@ def decode_instance_mask(segmentation: Polygons | RLE | None, height: int, width
     if not segmentation:
         return np.zeros((height, width), np.uint8)
     if isinstance(segmentation, tuple):
-        polygons = [list(polygon) for polygon in segmentation]
+        polygons = [np.asarray(polygon, np.float64).tolist() for polygon in segmentation]
         # pycocotools' own decoding warns under NumPy 2
         return decode_rle(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
     return decode_rle(segmentation)

@@ -5,7 +5,7 @@ K: annotated points of a person. Boxes are (left, top, width, height) in pixels 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ __all__ = ["RLE", "Annotation", "DataError", "Dataset", "ImageRecord", "Points",
 
 RLE = Mapping[str, Any]
 """COCO's run lengths: ``size`` [height, width] and ``counts``, compressed text or a list."""
-Polygons = tuple[tuple[float, ...], ...]
-"""Outlines x0, y0, x1, y1, ... in pixels of the image."""
+Polygons = tuple[Sequence[float] | npt.NDArray[np.float64], ...]
+"""Outlines x0, y0, x1, y1, ... in pixels of the image; arrays when read from a file, as smaller."""
 
 
 class DataError(ValueError):
