@@ -45,6 +45,21 @@ def refuse(path, pattern):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_large_arrays_may_stay_in_the_file(write, protocol):
+    path = write(pickle.dumps({"large": ARRAYS["float"], "small": ARRAYS["bytes"]}, protocol))
+    loaded = read_pickle(path, mapped=True)
+    large = loaded["large"]
+    np.testing.assert_array_equal(large, ARRAYS["float"])
+    np.testing.assert_array_equal(loaded["small"], ARRAYS["bytes"])
+    # Before protocol 3, Python 3 writes text; those of Python 2 are read in test_smpl.py. The
+    # buffers of protocol 5 are there to be changed, so they are copied.
+    assert isinstance(large.base, np.memmap) == (protocol in {3, 4})
+    if isinstance(large.base, np.memmap):
+        assert not large.flags.writeable
+        assert path.read_bytes()[large.base.offset :].startswith(ARRAYS["float"].tobytes())
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_arrays_come_back_in_every_protocol(write, protocol):
     numbers = [1, -2.5, (True, None), 1 << 70]
     data = {"model": OrderedDict(ARRAYS), "__author__": "Zoö", "n": numbers}

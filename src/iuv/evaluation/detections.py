@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from iuv.bodyparts import NUM_PARTS
 from iuv.data.records import RLE
 from iuv.results import ByteArray, People, quantize_uv
 
 __all__ = ["Detections", "map_size"]
+
+
+_MAX = 1e9  # what is beyond overflows as a whole number of pixels
 
 
 def map_size(box_xywh: npt.NDArray[np.float64]) -> tuple[int, int]:
@@ -27,7 +31,7 @@ class Detections:
     """The D detections of one image, in the order that breaks ties between equal scores.
 
     Raises:
-        ValueError: lengths, types or sizes disagree, or a number is not finite.
+        ValueError: lengths, types or sizes disagree, a number is not finite, or a label is no part.
     """
 
     classes: npt.NDArray[np.int64]
@@ -55,8 +59,8 @@ class Detections:
                     f"{name} must be {np.dtype(kind)} of shape {shape}, "
                     f"got {value.dtype} of shape {value.shape}"
                 )
-            if not np.isfinite(value).all():
-                raise ValueError(f"{name} must be finite, got {value.tolist()}")
+            if not (np.abs(value) < _MAX).all():
+                raise ValueError(f"{name} must be finite, and below 1e9, got {value.tolist()}")
         for name in ("maps", "masks"):
             value = getattr(self, name)
             if value is not None and len(value) != count:
@@ -96,4 +100,8 @@ def _check_map(index: int, found: np.ndarray[Any, Any], shape: tuple[int, int, i
         raise ValueError(
             f"the map of detection {index} must be uint8 of shape {shape}, as its box says, "
             f"got {found.dtype} of shape {found.shape}"
+        )
+    if found[0].max() > NUM_PARTS:
+        raise ValueError(
+            f"labels of detection {index} must lie in 0..{NUM_PARTS}, got {found[0].max()}"
         )

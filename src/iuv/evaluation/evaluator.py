@@ -142,7 +142,6 @@ class Evaluator:
 
     def curves(self) -> dict[Similarity, Curves]:
         """Return precision and recall of each task but the boxes."""
-        self._comparison.settle()
         curves = draw_curves(self.compared(), len(self._dataset.classes), self._thresholds)
         return {name: of_task for name, of_task in curves.items() if name in self.tasks}
 
@@ -153,6 +152,7 @@ class Evaluator:
         for place, record in enumerate(self._dataset.images):
             one = self._state.get(record.id) or self._reduce(place, nothing)
             compared += [Compared(record, one.detections, group) for group in one.groups]
+        self._comparison.settle()
         return compared
 
     def _check(self, image_id: int, detections: Detections) -> None:

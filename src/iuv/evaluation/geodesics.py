@@ -107,10 +107,9 @@ class MatrixGeodesics:
 class MeshGeodesics:
     """Shortest paths along a triangle mesh, found when they are first asked for.
 
-    A path runs along edges, and straight across two neighbouring triangles from tip to tip. The
-    second kind makes it a few per cent too long at most on an even mesh, where edges alone are up
-    to 15 % off. Vertices without a connection are infinitely far apart. Distances from the
-    vertices asked for last are kept, in bounded memory.
+    A path runs along edges, and straight across two neighbouring triangles from tip to tip: on a
+    mesh of nearly equal triangles it is at most 4 % too long. Vertices without a connection are
+    infinitely far apart. Distances from the vertices asked for last are kept, in bounded memory.
 
     Args:
         points: [G, 3], in metres.

@@ -1,0 +1,85 @@
+"""Nearest vertices exactly as comparing all gives; any mesh as a surface; what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from iuv.bodyparts import PARTS
+from iuv.evaluation.geodesics import MatrixGeodesics
+from iuv.evaluation.meshes import PART_SCALES, MeshError, SurfaceMesh, mesh_surface
+
+# A tetrahedron, all of whose corners are in chart 2, the last in chart 5, too.
+TETRAHEDRON = {
+    "points": np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float),
+    "faces": np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]),
+    "parts": np.array([2, 2, 2, 2, 5]),
+    "u": np.array([0, 1, 0, 1, 0.5]),
+    "v": np.array([0, 0, 1, 1, 0.5]),
+    "vertices": np.array([0, 1, 2, 3, 3]),
+}
+
+
+def test_nearest_on_a_grid_with_ties():
+    """Points half-way between vertices: the first of equals, as in a comparison of all."""
+    u, v = (values.ravel() / 4 for values in np.mgrid[:5, :5])
+    rng = np.random.default_rng(0)
+    order = rng.permutation(25)
+    mesh = SurfaceMesh(
+        parts=np.full(25, 7),
+        u=u[order],
+        v=v[order],
+        vertices=np.arange(25),
+        geodesics=MatrixGeodesics(np.zeros((25, 25))),
+    )
+    x, y = (values.ravel() / 16 for values in np.mgrid[-2:20, -2:20])
+    expected = cdist(np.stack([x, y], 1), np.stack([mesh.u, mesh.v], 1)).argmin(axis=1)
+    np.testing.assert_array_equal(mesh.nearest(np.full(len(x), 7), x, y), expected)
+
+
+def test_nearest_of_the_same_part():
+    mesh = mesh_surface(**TETRAHEDRON)
+    parts = np.array([2, 5, 2, 1, 0, 25])
+    u, v = np.array([0.9, 0.9, 0.1, 0.5, 0.5, 0.5]), np.array([0.2, 0.2, 0.9, 0.5, 0.5, 0.5])
+    assert mesh.nearest(parts, u, v).tolist() == [1, 3, 2, -1, -1, -1]
+
+
+def test_distances_are_computed_if_not_given():
+    mesh = mesh_surface(**TETRAHEDRON)
+    found = mesh.geodesics.distances(np.array([0, 1]), np.array([1, 2]))
+    assert found == pytest.approx([1, 2**0.5])
+    matrix = MatrixGeodesics(np.full((4, 4), 7.0))
+    mesh = mesh_surface(**TETRAHEDRON, geodesics=matrix)
+    assert mesh.geodesics.distances(np.array([0]), np.array([1])).tolist() == [7]
+
+
+def test_charts_without_seams_need_no_second_numbering():
+    fields = {name: TETRAHEDRON[name][:4] for name in ("parts", "u", "v")}
+    mesh = mesh_surface(TETRAHEDRON["points"], TETRAHEDRON["faces"], **fields)
+    assert mesh.vertices.tolist() == [0, 1, 2, 3]
+
+
+def test_scales_are_equal_on_both_sides():
+    by_name = {part.name: PART_SCALES[part.index] for part in PARTS}
+    for name, scale in by_name.items():
+        assert by_name[name.replace("left", "right")] == scale
+    assert PART_SCALES.shape == (25,)
+    assert (by_name["left_hand"], by_name["torso_back"]) == (0.107, 0.351)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"u": np.zeros(4)}, r"u must have shape \(5,\), as parts, got \(4,\)"),
+        ({"parts": np.array([2, 2, 2, 2, 25])}, r"parts of a mesh lie in 1\.\.24"),
+        ({"parts": np.array([2, 2, 2, 2, 0])}, r"parts of a mesh lie in 1\.\.24"),
+        ({"v": np.full(5, np.nan)}, "U and V of a mesh must be finite"),
+        ({"vertices": np.array([0, 1, 2, 3, 4])}, r"vertices are 0\.\.4, .* 4 vertices, 0\.\.3"),
+        ({"vertices": np.array([0, 1, 2, -3, 3])}, r"vertices are -3\.\.3"),
+        ({"faces": np.array([[0, 1, 9]])}, r"faces must name vertices 0\.\.3"),
+    ],
+)
+def test_unfit_surfaces(changes, message):
+    with pytest.raises(MeshError, match=message):
+        mesh_surface(**TETRAHEDRON | changes)
