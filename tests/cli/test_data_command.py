@@ -56,7 +56,7 @@ def test_check_of_a_broken_data_set(broken):
 
 def test_many_problems_are_cut_short(broken, tmp_path):
     result = run("check", broken, "--images", tmp_path)
-    assert "  error: unreadable image (5)\n    image 5: " in result.stdout
+    assert "  error: missing image (5)\n    image 5: " in result.stdout
     assert "\n    ... and 2 more\n" in result.stdout
 
 
@@ -67,8 +67,8 @@ def test_check_as_json(broken):
     assert (first["name"], second["name"]) == ("broken", "dataset")
     assert second["errors"] == []
     assert second["counts"]["points"] == 57
-    (unreadable, points, category) = first["errors"]
-    assert (unreadable["count"], len(unreadable["examples"])) == (5, 3)
+    (missing, points, category) = first["errors"]
+    assert (missing["count"], len(missing["examples"])) == (5, 3)
     assert points["kind"] == "dp_U outside 0..1"
     assert category["examples"][0].startswith("annotation 103 of image 5: category_id")
 

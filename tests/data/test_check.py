@@ -77,7 +77,7 @@ def test_everything_is_found_in_one_go(folder):
         "mask that cannot be decoded": 2,
         "dp_U outside 0..1": 1,
         "unknown part": 1,
-        "unreadable image": 1,
+        "missing image": 1,
     }
     masks = "error: annotation 101 of image 11: dp_masks[0]: its counts are not run lengths in "
     assert found(result, "mask that cannot be decoded")[0].startswith(masks)
