@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from iuv.data.problems import Problem
     from iuv.data.records import ImageRecord
 
-__all__ = ["data_app"]
+__all__ = ["check", "data_app", "show"]
 
 _EXAMPLES = 3
 _BAR = 40  # columns of the longest
