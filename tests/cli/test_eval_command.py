@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from hashing import GOLDEN
 from iuv.bodyparts import NUM_PARTS
 from iuv.checkpoint import DownloadError, save_weights
 from iuv.cli.app import app
+from iuv.images import read_image
 from iuv.modeling.rcnn import RCNN
-from iuv.predictor import Predictor
+from iuv.results import People
 from iuv.tta import AugmentedPredictor
-from tiny import TINY, tiny_predictor
+from iuv.writers import write_npz
+from sample_people import make_person
+from tiny import TINY
 
 EVALUATION = GOLDEN / "evaluation"
 SURFACE = ["--geodesics", str(EVALUATION / "geodesic")]
@@ -109,14 +113,25 @@ def photos(tmp_path, monkeypatch):
     return document
 
 
+class FakePredictor:
+    """Finds two people in every image, the first one all over it."""
+
+    def stream(self, inputs, *, batch_size=1):
+        for path in inputs:
+            height, width = read_image(path).shape[:2]
+            size = {"image_size": (height, width)}
+            everywhere = make_person((0, 0, width, height), part=2, **size)
+            yield People((height, width), (everywhere, make_person((5, 5, 20, 30), **size)))
+
+
 @pytest.fixture
-def tiny_loaded(monkeypatch, tiny):
-    """Every model is the tiny one; records how it was asked for."""
+def loaded(monkeypatch):
+    """Every model is the fake one; records how it was asked for."""
     calls = []
 
     def load(model, **options):
         calls.append({"model": model, **options})
-        return tiny
+        return FakePredictor()
 
     monkeypatch.setattr(iuv.predictor, "load", load)
     return calls
@@ -172,11 +187,11 @@ def test_undefined_is_no_zero(challenge, tmp_path):
     assert gps.split()[5] == "-"
 
 
-def test_a_model_beside_its_published_figures(photos, tiny_loaded):
+def test_a_model_beside_its_published_figures(photos, loaded):
     result = run("people.json", *SURFACE)
-    assert tiny_loaded[0]["model"] == "R_50_FPN_s1x"
-    assert tiny_loaded[0]["min_score"] == 0.05
-    assert tiny_loaded[0]["max_people"] == 100
+    assert loaded[0]["model"] == "R_50_FPN_s1x"
+    assert loaded[0]["min_score"] == 0.05
+    assert loaded[0]["max_people"] == 100
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["published", "61.2", "67.2", "63.7", "65.3"] in rows
     assert "The published figures are for densepose_coco_2014_minival." in result.stdout
@@ -191,14 +206,14 @@ def test_a_model_beside_its_published_figures(photos, tiny_loaded):
     assert json.loads(other.stdout)["published"] is None
 
 
-def test_kept_predictions_give_the_same_scores(photos, tiny_loaded):
+def test_kept_predictions_give_the_same_scores(photos, loaded):
     found = scores("people.json", *SURFACE, "--out", "kept", "--save-predictions")
     assert found.keys() == set(TASKS)
     again = scores("people.json", *SURFACE, "--results", "kept/predictions")
     assert again == found
 
 
-@pytest.mark.usefixtures("tiny_loaded", "photos")
+@pytest.mark.usefixtures("loaded", "photos")
 def test_a_quick_look():
     document = json.loads(run("people.json", "--limit", "1", "--json").stdout)
     assert document["images"] == 1
@@ -206,8 +221,9 @@ def test_a_quick_look():
     assert list(scores("people.json", "--tasks", "segm , bbox")) == ["bbox", "densepose_segm"]
 
 
-@pytest.mark.usefixtures("tiny_loaded", "photos")
-def test_augmented(monkeypatch):
+@pytest.mark.usefixtures("photos")
+def test_augmented(monkeypatch, tiny):
+    monkeypatch.setattr(iuv.predictor, "load", lambda *arguments, **options: tiny)
     steps = np.arange(256, dtype=np.float32) / 255
     tables = np.broadcast_to(steps, (NUM_PARTS, 256, 256))
     np.savez_compressed("symmetry.npz", U_transforms=tables, V_transforms=tables)
@@ -220,6 +236,7 @@ def test_augmented(monkeypatch):
     assert found != plain
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(photos, tmp_path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -241,20 +258,20 @@ def test_two_processes_give_the_numbers_of_one(photos, tmp_path):
     assert json.loads(two.stdout) == json.loads(one.stdout)
 
 
-@pytest.mark.usefixtures("tiny_loaded")
+@pytest.mark.usefixtures("loaded")
 def test_missing_images_are_found_out_before_the_work(photos, tmp_path):
     (tmp_path / "2.png").unlink()
     assert "1 of its 3 images are missing: 2.png" in run("people.json", *SURFACE, code=2).stderr
 
 
-@pytest.mark.usefixtures("tiny_loaded")
+@pytest.mark.usefixtures("loaded")
 def test_images_of_another_size(photos, tmp_path):
     Image.new("RGB", (50, 64)).save(tmp_path / "2.png")
     message = run("people.json", *SURFACE, code=2).stderr
     assert "2.png: expected an image of 64 x 64 pixels, as people.json says, got 50 x 64" in message
 
 
-@pytest.mark.usefixtures("tiny_loaded", "photos")
+@pytest.mark.usefixtures("loaded", "photos")
 def test_without_the_surface_nothing_is_scored_by_halves(monkeypatch):
     def fetch_smpl():
         raise DownloadError("cannot download SMPL_subdiv.mat; put it to the cache")
@@ -269,7 +286,7 @@ def test_without_the_surface_nothing_is_scored_by_halves(monkeypatch):
     assert "--tasks bbox,segm does without" in empty
 
 
-@pytest.mark.usefixtures("tiny_loaded", "photos")
+@pytest.mark.usefixtures("loaded", "photos")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -305,9 +322,11 @@ def test_what_is_not_scored_is_said():
     ]
 
 
-def test_nobody_found_is_said(photos, monkeypatch, caplog):
-    nobody: Predictor = tiny_predictor(TINY.replace(**{"box.min_score": 1.0}))
-    monkeypatch.setattr(iuv.predictor, "load", lambda *arguments, **options: nobody)
-    found = scores("people.json", *SURFACE)
+@pytest.mark.usefixtures("photos")
+def test_nobody_found_is_said(caplog):
+    Path("results").mkdir()
+    for id, size in enumerate([(60, 80), (64, 64), (70, 50)], start=1):
+        write_npz(f"results/{id}.npz", People(size))
+    found = scores("people.json", *SURFACE, "--results", "results")
     assert set(found["densepose_gps"].values()) == {None}
     assert "nobody was found in any image" in caplog.text
