@@ -122,7 +122,7 @@ print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
     assert python(code).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["predict", "models", "convert", "eval"])
+@pytest.mark.parametrize("command", ["predict", "models", "convert", "train", "eval"])
 def test_the_documentation_names_every_option(command):
     text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
     section = text[text.index(f"\n## iuv {command}\n") :]

@@ -295,7 +295,7 @@ def test_evaluation(tmp_path):
     toy_trainer(tmp_path, config, evaluate=scores).run()
     lines = [line for line in metrics(tmp_path) if "eval/bbox/AP" in line]
     assert lines == [{"iteration": 3, "eval/bbox/AP": 12.5}, {"iteration": 6, "eval/bbox/AP": 25.0}]
-    assert "step 6: eval/bbox/AP 25" in (tmp_path / "log.txt").read_text()
+    assert "scores after step 6: bbox/AP 25" in (tmp_path / "log.txt").read_text()
     toy_trainer(tmp_path / "without").run()
     training = [line for line in losses(tmp_path) if "lr" in line]
     assert training == losses(tmp_path / "without")

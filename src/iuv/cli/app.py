@@ -19,6 +19,7 @@ from iuv.cli.errors import explain
 from iuv.cli.eval import evaluate
 from iuv.cli.models import models
 from iuv.cli.predict import predict
+from iuv.cli.train import train
 
 __all__ = ["app", "main"]
 
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(models)
 app.command()(convert)
+app.command()(train)
 app.add_typer(data_app, name="data")
 app.command("eval")(evaluate)
 

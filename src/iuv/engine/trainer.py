@@ -151,12 +151,14 @@ class Trainer:
         """Train to the end; returns the signal that has stopped the run before, if any.
 
         Raises:
+            ConfigError: the batch cannot be shared out to processes and parts.
             TrainingError: a loss is not finite; names it, and the images.
             CheckpointError, OSError: nothing more can be saved; what has been saved is intact.
             DataError: an image cannot be read.
         """
         with ExitStack() as stack:
             stop = stack.enter_context(StopRequest())
+            loader = stack.enter_context(self.data.load(self.state.position))
             log = None
             if self.processes.is_main:
                 self._write_config()
@@ -164,7 +166,7 @@ class Trainer:
                 log = stack.enter_context(RunLog(self.folder, begin=begin, end=end))
                 self._announce()
             try:
-                stopped = self._train(stop, log)
+                stopped = self._train(loader, stop, log)
             except StopNow:  # in an evaluation, before which everything has been saved
                 stopped = stop.signal
             if stopped is not None:
@@ -174,24 +176,25 @@ class Trainer:
                 )
             return stopped
 
-    def _train(self, stop: StopRequest, log: RunLog | None) -> Signals | None:
+    def _train(
+        self, loader: TrainingLoader, stop: StopRequest, log: RunLog | None
+    ) -> Signals | None:
         state, end = self.state, self.config.solver.max_iter
         step = self._across_processes()
-        with self.data.load(state.position) as loader:
-            restore_random_state(self._random, self.device)
-            while True:
-                if state.iteration == end and self.processes.is_main:
-                    self._write_models()
-                if self._owes_scores():
-                    self._score(stop, log)
-                if state.iteration >= end:
-                    return None
-                self._take_step(step, loader, log)
-                stopped = self.processes.max(stop.signal or 0)
-                if stopped or self._saves_now():
-                    self._save()
-                if stopped:
-                    return Signals(stopped)
+        restore_random_state(self._random, self.device)
+        while True:
+            if state.iteration == end and self.processes.is_main:
+                self._write_models()
+            if self._owes_scores():
+                self._score(stop, log)
+            if state.iteration >= end:
+                return None
+            self._take_step(step, loader, log)
+            stopped = self.processes.max(stop.signal or 0)
+            if stopped or self._saves_now():
+                self._save()
+            if stopped:
+                return Signals(stopped)
 
     def _across_processes(self) -> nn.Module:
         """Return the step, with gradients that are averaged over all processes if it is wrapped."""
@@ -253,12 +256,13 @@ class Trainer:
         model.load_state_dict(self.state.averaged())
         before = random_state(self.device)
         with stop.at_once():
-            scores = {EVALUATION + k: float(v) for k, v in self.evaluate(model).items()}
+            scores = {name: float(score) for name, score in self.evaluate(model).items()}
         restore_random_state(before, self.device)
         if log is not None:
-            log.metrics(self.state.iteration, scores)
-            listed = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
-            _log.info("step %d: %s", self.state.iteration, listed)
+            iteration = self.state.iteration
+            log.metrics(iteration, {EVALUATION + name: score for name, score in scores.items()})
+            listed = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+            _log.info("scores after step %d: %s", iteration, listed)
 
     def _save(self) -> None:
         snapshot = self.state.snapshot(self.data.digest, self.processes)
