@@ -82,7 +82,7 @@ class Comparison:
         found, people = _outside_regions(record, detections)
         classes = np.array([annotation.category for annotation in record.annotations], np.int64)
         groups = []
-        for category in np.union1d(detections.classes[found], classes[people]).tolist():
+        for category in sorted({*detections.classes[found].tolist(), *classes[people].tolist()}):
             own = found[detections.classes[found] == category]
             best = np.argsort(-detections.scores[own], kind="stable")[:_MAX_DETECTIONS]
             persons = people[classes[people] == category]
