@@ -7,6 +7,7 @@ Parity with Detectron2, whose rules are noted where they are not what one would 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,8 +85,8 @@ def _union(masks: Sequence[RLE | None] | RLE) -> npt.NDArray[np.uint8]:
 def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     """Resize a mask of zeros and ones linearly, and keep what is above one half.
 
-    Equals ``scipy.ndimage.zoom(mask, ..., order=1) > 0.5`` pixel for pixel, in a twentieth of the
-    time: only pixels between ones and zeros need arithmetic. Corner pixels keep their centres.
+    Equals ``scipy.ndimage.zoom(mask, ..., order=1) > 0.5`` pixel for pixel, but faster: only pixels
+    between ones and zeros need arithmetic. Corner pixels keep their centres.
     """
     # Which of each pixel and its neighbours to the right, below and diagonal are set, bit by bit.
     flat, side = mask.ravel(order="F"), mask.shape[0]  # as COCO decodes it: nothing is copied
@@ -108,6 +109,7 @@ def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     return result
 
 
+@lru_cache(maxsize=2048)
 def _grid(size: int, wanted: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return [wanted] indices of the pixels before each position, and how far beyond it is.
 
