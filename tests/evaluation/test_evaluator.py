@@ -243,6 +243,11 @@ def one_box(**changes):
             one_box(classes=np.ones(1, np.int64)),
             r"image 1: the classes of detections must be 0\.\.0, .* got \[1\]",
         ),
+        (
+            None,
+            one_box(masks=({"size": [9, 9], "counts": [81]},)),
+            r"image 1: the mask of detection 0 must have the image's size, .*, got \[9, 9\]",
+        ),
     ],
 )
 def test_unfit_detections(mesh, found, message):
