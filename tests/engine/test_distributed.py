@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::FutureWarning"},
     )
     assert done.returncode == 0, done.stderr
     return path

@@ -200,12 +200,14 @@ class Trainer:
         """Return the step, with gradients that are averaged over all processes if it is wrapped."""
         if self.processes.size == 1:
             return self._step
-        return DistributedDataParallel(
+        parallel = DistributedDataParallel(
             self._step,
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,  # those of frozen norms, which never change
             gradient_as_bucket_view=True,
         )
+        # From here on, each process keeps statistics of its own; those of the main one are saved.
+        parallel.broadcast_buffers = False
+        return parallel
 
     def _take_step(self, step: nn.Module, loader: TrainingLoader, log: RunLog | None) -> None:
         state, start, lr = self.state, time.perf_counter(), self.state.lr
@@ -253,7 +255,7 @@ class Trainer:
         if self.evaluate is None:
             return
         model: RCNN = copy.deepcopy(self.state.model)
-        model.load_state_dict(self.state.averaged())
+        model.load_state_dict(self.processes.broadcast(self.state.averaged()))
         before = random_state(self.device)
         with stop.at_once():
             scores = {name: float(score) for name, score in self.evaluate(model).items()}
