@@ -214,15 +214,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)
         if processes.is_main:
-            name = str(results or model or weights or DEFAULT_MODEL)
-            published = None if results or weights else find_published(model or DEFAULT_MODEL)
+            other = results or weights  # than a released model
+            how = {"min_score": min_score, "max_people": max_people, "tta": tta}
             document = {
                 "data": dataset.name,
                 "images": len(dataset),
-                "scored": name,
+                "scored": str(other or model or DEFAULT_MODEL),
+                "predicted": None if results else how,
                 "min_similarity": min_similarity,
                 "scores": plain_scores(scores),
-                "published": published,
+                "published": None if other else find_published(model or DEFAULT_MODEL),
             }
             _tell(document, out, as_json=as_json)
 
