@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask, decode_rle
+from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask, decode_runs
 from iuv.data.records import RLE, Annotation, Polygons
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "paste",
     "region_mask",
     "resample",
+    "unite_parts",
 ]
 
 Pixels = npt.NDArray[np.bool_]
+Runs = npt.NDArray[np.int64]
 Box = Sequence[float] | npt.NDArray[np.float64]
 
 
@@ -53,33 +55,48 @@ def paste(pixels: Pixels, box_xywh: Box, image_size: tuple[int, int]) -> Mask:
     return Mask(y0, x0, pixels[y0 - top : y1 - top, x0 - left : x1 - left])
 
 
-def annotated_mask(annotation: Annotation, image_size: tuple[int, int]) -> Mask:
-    """Return the pixels of an annotated person: of the part masks, or else of the segmentation.
+def unite_parts(annotations: Sequence[Annotation]) -> list[Runs | None]:
+    """Return for each person the run lengths of all part masks together; None without part masks.
 
-    Without either there are none.
+    They alternate between background and person, down the columns. Quick for many people at once.
     """
-    if annotation.part_masks is None:
-        mask = decode_instance_mask(annotation.segmentation, *image_size)
-        return Mask(0, 0, mask > 0)
-    _, _, width, height = annotation.box_xywh
-    whole = _union(annotation.part_masks)
-    return paste(
-        resample(whole, round(max(height, 1)), round(max(width, 1))),
-        annotation.box_xywh,
-        image_size,
-    )
+    merged = [_merge(annotation.part_masks) for annotation in annotations]
+    runs = iter(decode_runs([mask for mask in merged if mask]))
+    return [next(runs) if mask else None for mask in merged]
 
 
-def _union(masks: Sequence[RLE | None] | RLE) -> npt.NDArray[np.uint8]:
-    """Return uint8 [256, 256]: 1 where any of the masks is."""
+def _merge(masks: Sequence[RLE | None] | RLE | None) -> RLE | None:
+    if masks is None:
+        return None
     parts = [masks] if isinstance(masks, Mapping) else [rle for rle in masks if rle]
     if not parts:
-        return np.zeros((PART_MASK_SIZE, PART_MASK_SIZE), dtype=np.uint8)
+        return {"size": [PART_MASK_SIZE] * 2, "counts": [PART_MASK_SIZE**2]}
     coded = [
         coco_mask.frPyObjects(dict(rle), *rle["size"]) if isinstance(rle["counts"], list) else rle
         for rle in parts
     ]
-    return decode_rle(coco_mask.merge(coded))
+    merged: RLE = coco_mask.merge(coded)
+    return merged
+
+
+def annotated_mask(annotation: Annotation, parts: Runs | None, image_size: tuple[int, int]) -> Mask:
+    """Return the pixels of an annotated person: of the part masks, or else of the segmentation.
+
+    Without either there are none.
+
+    Args:
+        annotation: the person.
+        parts: as `unite_parts` returns it.
+        image_size: (H, W).
+    """
+    if parts is None:
+        mask = decode_instance_mask(annotation.segmentation, *image_size)
+        return Mask(0, 0, mask > 0)
+    pixels = np.repeat(np.arange(len(parts), dtype=np.uint8) % 2, parts)
+    whole = pixels.reshape(PART_MASK_SIZE, PART_MASK_SIZE).T
+    _, _, width, height = annotation.box_xywh
+    resized = resample(whole, round(max(height, 1)), round(max(width, 1)))
+    return paste(resized, annotation.box_xywh, image_size)
 
 
 def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
