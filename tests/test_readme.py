@@ -164,6 +164,7 @@ def test_mentioned_commands_parse(text, tmp_path, monkeypatch):
     _, name, *arguments = shlex.split(text)
     for argument in arguments:
         if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml", ".json")):
+            Path(argument).parent.mkdir(exist_ok=True)
             Path(argument).touch()  # options may ask that a file exists
         elif argument in ("photos", "results"):
             Path(argument).mkdir()
