@@ -83,14 +83,14 @@ def _error(entry: Entry, field: str, expected: str, got: object) -> ValueError:
 
 
 def _score(entry: Entry) -> float:
-    score = entry.values.get("score")
+    score: Any = entry.values.get("score")
     if not _is_number(score):
         raise _error(entry, "score", "a finite number below 1e9", repr(score))
     return float(score)
 
 
 def _box(entry: Entry) -> list[float]:
-    box = entry.values.get("bbox")
+    box: Any = entry.values.get("bbox")
     expected = "[left, top, width, height] in pixels, width and height from 0 on"
     numbers = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
     if not numbers or min(box[2:]) < 0:
@@ -99,7 +99,7 @@ def _box(entry: Entry) -> list[float]:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and -_MAX < value < _MAX  # True is an int, too
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX < value < _MAX
 
 
 def _map(entry: Entry, size: tuple[int, int], image: ImageRecord) -> ByteArray:
