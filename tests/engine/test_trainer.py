@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def interrupted(folder, *signals_at, config=TOY, number=signal.SIGTERM) -> Train
     """Run, be stopped in the middle of each of these batches, and go on until the end."""
     for position in signals_at:
         trainer = toy_trainer(
-            folder, config, events={position: lambda: os.kill(os.getpid(), number)}
+            folder, config, events={position: lambda: signal.raise_signal(number)}
         )
         trainer.resume()
         assert trainer.run() == number
@@ -75,7 +74,7 @@ def test_going_on_is_the_same_bit_for_bit(tmp_path, changes, stops):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_ends_cleanly(tmp_path, number, capsys):
     before = signal.getsignal(number)
-    trainer = toy_trainer(tmp_path, events={2: lambda: os.kill(os.getpid(), number)})
+    trainer = toy_trainer(tmp_path, events={2: lambda: signal.raise_signal(number)})
     assert trainer.run() == number
     assert signal.getsignal(number) is before
     assert trainer.checkpoints.newest().iteration == 3
@@ -88,7 +87,7 @@ def test_a_signal_saves_the_step_and_ends_cleanly(tmp_path, number, capsys):
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     def twice():
         for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         toy_trainer(tmp_path, events={1: twice}).run()
@@ -316,7 +315,7 @@ def test_an_interrupted_evaluation_is_made_up_for(tmp_path):
     config = TOY.replace(**{"run.eval_period": 3})
 
     def slow(model):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         raise AssertionError("signals end evaluations at once")
 
     assert toy_trainer(tmp_path, config, evaluate=slow).run() == signal.SIGTERM

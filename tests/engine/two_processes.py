@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ def main(folder: Path) -> None:
 
         def stop() -> None:
             if processes.rank == 1:  # a scheduler's signals do not reach all at the same step
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
 
         train(folder / "parts", processes, ToyStep(config), {5: stop})
         train(folder / "parts", processes, ToyStep(config))
