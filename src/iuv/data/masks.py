@@ -38,7 +38,8 @@ _Ints = npt.NDArray[np.int64]
 _DIGITS = re.compile("[0-o]+")
 _LAST_DIGITS = "P"  # below this; from here on, there is more to come
 _NOT_COMPRESSED = "its counts are not run lengths in COCO's compressed form"
-_MAX_DIGITS = 6  # 30 bits: more pixels than any image has
+_MAX_DIGITS = 6
+_MAX_RUN = 1 << 5 * _MAX_DIGITS  # more pixels than any image has, and sums do not overflow
 
 
 def find_broken_masks(masks: Sequence[RLE]) -> dict[int, str]:
@@ -156,6 +157,8 @@ def _runs(counts: object) -> _Ints:
         values = np.zeros(0)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise DataError("its counts are neither text nor a list of whole numbers")
+    if (values > _MAX_RUN).any() or (values < -_MAX_RUN).any():
+        raise DataError(f"its counts go beyond {_MAX_RUN} pixels")
     return values.astype(np.int64)
 
 
