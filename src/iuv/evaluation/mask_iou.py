@@ -106,13 +106,16 @@ def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     between ones and zeros need arithmetic. Corner pixels keep their centres.
     """
     # Which of each pixel and its neighbours to the right, below and diagonal are set, bit by bit.
-    flat, side = mask.ravel(order="F"), mask.shape[0]  # as COCO decodes it: nothing is copied
-    around = np.zeros_like(flat)
-    pairs = flat[:-1] + 2 * flat[1:]
-    around[: -side - 1] = pairs[:-side] + 4 * pairs[side:]
+    side = mask.shape[0]
+    around = mask.flatten(order="F")  # column by column, as COCO decodes it
+    around[:-1] += 2 * around[1:]
+    around[:-side] += 4 * around[side:]
     (rows, down), (columns, right) = _grid(side, height), _grid(mask.shape[1], width)
     around = np.ascontiguousarray(around.reshape(-1, side)[columns][:, rows].T)
-    around[down > 1], around[:, right > 1] = 0, 0
+    if down[-1] > 1:
+        around[-1] = 0
+    if right[-1] > 1:
+        around[:, -1] = 0
     result: Pixels = around == 15
     mixed = np.flatnonzero(around - np.uint8(1) < 14)  # some, not all; 0 - 1 wraps to 255
     y, x = np.divmod(mixed, width)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from iuv.evaluation.matching import AREA_RANGES
-
-__all__ = ["Curves", "accumulate", "get_thresholds", "summarize"]
+__all__ = ["AREA_RANGES", "Curves", "accumulate", "get_thresholds", "summarize"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+
+AREA_RANGES = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""Ranges of size that are scored, in pixels, both ends included."""
 
 _RECALLS = np.linspace(0, 1, 101)
 _EPSILON = np.spacing(1)
