@@ -59,6 +59,12 @@ def test_the_newest_stay(tmp_path):
     assert (tmp_path / "best.pt").exists()
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".0a1b2c.part").write_bytes(b"half")
+    Checkpoints(tmp_path, keep=2).save(snapshot(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["0000001.pt"]
+
+
 def test_a_truncated_one_falls_back_to_the_one_before(tmp_path, caplog):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for iteration in (10, 20):

@@ -145,6 +145,10 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     longer.resume()
     longer.run()
     assert [line["iteration"] for line in metrics(tmp_path)] == [*range(1, 9)]
+    shorter = toy_trainer(tmp_path, TOY.replace(**{"solver.max_iter": 4}))
+    shorter.resume()
+    assert shorter.run() is None
+    assert shorter.state.iteration == 8
 
 
 def test_a_run_of_another_model_or_data_set_is_refused(tmp_path):

@@ -83,6 +83,8 @@ class Checkpoints:
         path = self.folder / f"{snapshot.iteration:07d}.pt"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for half in self.folder.glob(".*.part"):  # left by a process that was killed
+                half.unlink()
             _write(path, vars(snapshot))
         except OSError as error:
             raise OSError(

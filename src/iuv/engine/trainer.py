@@ -183,7 +183,7 @@ class Trainer:
         step = self._across_processes()
         restore_random_state(self._random, self.device)
         while True:
-            if state.iteration == end and self.processes.is_main:
+            if state.iteration >= end and self.processes.is_main:
                 self._write_models()
             if self._owes_scores():
                 self._score(stop, log)
@@ -255,7 +255,8 @@ class Trainer:
         if self.evaluate is None:
             return
         model: RCNN = copy.deepcopy(self.state.model)
-        model.load_state_dict(self.processes.broadcast(self.state.averaged()))
+        weights = {name: weight.cpu() for name, weight in self.state.averaged().items()}
+        model.load_state_dict(self.processes.broadcast(weights))  # statistics of norms differ
         before = random_state(self.device)
         with stop.at_once():
             scores = {name: float(score) for name, score in self.evaluate(model).items()}
