@@ -78,6 +78,17 @@ def test_a_truncated_one_falls_back_to_the_one_before(tmp_path, caplog):
     assert [int(path.stem) for path in checkpoints.paths()] == [10, 15]
 
 
+def test_a_damaged_one_falls_back_too(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for iteration in (10, 20):
+        path = checkpoints.save(snapshot(iteration, value=float(iteration)))
+    content = bytearray(path.read_bytes())
+    content[content.index(np.full(1000, 20.0, np.float32).tobytes())] ^= 1
+    path.write_bytes(content)
+    assert float(checkpoints.newest().model["weight"][0]) == 10
+    assert "is damaged" in caplog.text
+
+
 def test_none_can_be_read(tmp_path):
     for name in ("1.pt", "2.pt"):
         (tmp_path / name).write_bytes(b"")

@@ -52,8 +52,8 @@ def test_messages_of_others_are_kept_too(tmp_path, capsys):
 
 
 def test_going_on_removes_the_metrics_of_later_steps_and_half_lines(tmp_path):
-    text = '{"iteration": 5}\n{"iteration": 10, "lr": 1}\n{"iteration": 15}\n{"iterat'
-    (tmp_path / "metrics.json").write_text(text)
+    text = b'{"iteration": 5}\n{"iteration": 10, "lr": 1}\n{"iteration": 15}\n\xff{"iterat'
+    (tmp_path / "metrics.json").write_bytes(text)
     with RunLog(tmp_path, begin=10, end=20) as log:
         log.metrics(15, {"lr": 2.0})
     assert [line["iteration"] for line in lines(tmp_path)] == [5, 10, 15]

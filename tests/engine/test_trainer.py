@@ -168,6 +168,25 @@ def test_a_run_of_another_model_or_data_set_is_refused(tmp_path):
         assert expected in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda snapshot: snapshot.model.popitem(),
+        lambda snapshot: snapshot.optimizer.clear(),
+        lambda snapshot: snapshot.processes.clear(),
+        lambda snapshot: snapshot.config.update(solver=None),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, change):
+    toy_trainer(tmp_path, TOY.replace(**{"solver.max_iter": 2})).run()
+    trainer = toy_trainer(tmp_path)
+    snapshot = trainer.checkpoints.newest()
+    change(snapshot)
+    trainer.checkpoints.save(snapshot)
+    with pytest.raises(TrainingError, match=r"checkpoint of step 2 does not fit this version"):
+        trainer.resume()
+
+
 def test_what_is_written(tmp_path):
     config = TOY.replace(**{"run.log_period": 2, "loader.batch_size": 4})
     config = config.replace(**{"solver.base_batch_size": 16, "solver.base_lr": 0.02})

@@ -134,7 +134,7 @@ class RunLog:
 def is_scored(folder: Path, iteration: int) -> bool:
     """Tell whether the metrics of a run have the scores of an evaluation after this step."""
     path = folder / "metrics.json"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
     return any(_iteration(line) == iteration and f'"{EVALUATION}' in line for line in lines)
 
 
@@ -180,7 +180,7 @@ def _cut_metrics(path: Path, last: int) -> None:
     """Remove what was written after step `last`, and a line that a crash has cut off."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text("utf-8", errors="replace").splitlines()
     kept = [line for line in lines if (found := _iteration(line)) is not None and found <= last]
     with atomic_write(path) as file:
         file.write("".join(f"{line}\n" for line in kept).encode())

@@ -120,15 +120,24 @@ class Trainer:
         """Go to the newest checkpoint that can be read; returns False if there is none.
 
         Raises:
-            TrainingError: it is of another model, configuration or data set; says what differs.
+            TrainingError: it is of another model, configuration or data set, says what differs; or
+                it is not laid out as this version's.
             CheckpointError: there are checkpoints, and none can be read.
         """
         processes = self.processes
         snapshot = processes.broadcast(self.checkpoints.newest() if processes.is_main else None)
         if snapshot is None:
             return False
-        self._require_same_run(snapshot)
-        self._random = self.state.restore(snapshot, processes)
+        try:
+            self._require_same_run(snapshot)
+            self._random = self.state.restore(snapshot, processes)
+        except TrainingError:
+            raise
+        except Exception as error:  # whatever is looked for in vain
+            raise TrainingError(
+                f"{self.checkpoints.folder}: the checkpoint of step {snapshot.iteration} does not "
+                f"fit this version of iuv ({error!r:.200}); go on with the version that wrote it"
+            ) from error
         if processes.is_main and len(snapshot.processes) != processes.size:
             _log.warning(
                 "the run had %d processes and goes on with %d, so with other random numbers",
