@@ -224,6 +224,11 @@ def test_impossible_tasks(tasks, message):
         Evaluator(main_dataset(), None, tasks=tasks)
 
 
+def test_impossible_mode():
+    with pytest.raises(ValueError, match="there is no mode 'iuv'; the modes are iuvdt, iuvgt, ig"):
+        Evaluator(main_dataset(), None, mode="iuv")
+
+
 def one_box(**changes):
     fields = {
         "classes": np.zeros(1, np.int64),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from iuv.data.records import Dataset, ImageRecord
 from iuv.evaluation.box_ap import score_boxes
@@ -56,7 +56,7 @@ class Evaluator:
         mode: what is replaced for diagnosis, see `iuv.evaluation.gps.Mode`.
 
     Raises:
-        ValueError: no such task, or it needs a mesh.
+        ValueError: no such task or mode, a task needs a mesh, or `min_similarity` is not in 0..0.95.
     """
 
     def __init__(
@@ -68,6 +68,10 @@ class Evaluator:
         min_similarity: float = 0.5,
         mode: Mode = "iuvdt",
     ) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(
+                f"there is no mode {mode!r}; the modes are {', '.join(get_args(Mode))}"
+            )
         self.tasks = _choose_tasks(tasks, mesh)
         """What is scored, in the order of `TASKS`."""
         self._dataset = dataset

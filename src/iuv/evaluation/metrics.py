@@ -32,7 +32,13 @@ class Curves(NamedTuple):
 
 
 def get_thresholds(least: float) -> Floats:
-    """Return [T] similarities from `least` to 0.95, 0.05 apart."""
+    """Return [T] similarities from `least` to 0.95, 0.05 apart.
+
+    Raises:
+        ValueError: `least` is not in 0..0.95.
+    """
+    if not 0 <= least <= 0.95:
+        raise ValueError(f"the lowest similarity must lie in 0..0.95, got {least}")
     return np.linspace(least, 0.95, round((0.95 - least) / 0.05) + 1)
 
 
