@@ -56,7 +56,7 @@ class Evaluator:
         mode: what is replaced for diagnosis, see `iuv.evaluation.gps.Mode`.
 
     Raises:
-        ValueError: no such task or mode, a task needs a mesh, or `min_similarity` is not in 0..0.95.
+        ValueError: no such task or mode, a task needs a mesh, `min_similarity` is not in 0..0.95.
     """
 
     def __init__(
