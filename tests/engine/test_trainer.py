@@ -110,6 +110,27 @@ def test_after_a_crash_the_steps_since_the_checkpoint_come_again(tmp_path):
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            r"step 3: DataLoader worker \(pid 7\) is killed by signal: Killed; .* loader\.workers",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has"),
+            r"step 3: CUDA out of memory; with a larger solver\.accumulate, fewer images",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_said(tmp_path, error, message):
+    def fail():
+        raise error
+
+    with pytest.raises(TrainingError, match=message):
+        toy_trainer(tmp_path, events={2: fail}).run()
+
+
 def metrics_so_far(folder):
     lines = (folder / "metrics.json").read_text().splitlines()
     return [json.loads(line) for line in lines if line.endswith("}")]

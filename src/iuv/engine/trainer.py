@@ -161,7 +161,8 @@ class Trainer:
 
         Raises:
             ConfigError: the batch cannot be shared out to processes and parts.
-            TrainingError: a loss is not finite; names it, and the images.
+            TrainingError: a loss is not finite, names it and the images; the memory does not do; or
+                a process that loads images has been killed.
             CheckpointError, OSError: nothing more can be saved; what has been saved is intact.
             DataError: an image cannot be read.
         """
@@ -178,12 +179,28 @@ class Trainer:
                 stopped = self._train(loader, stop, log)
             except StopNow:  # in an evaluation, before which everything has been saved
                 stopped = stop.signal
+            except RuntimeError as error:
+                raise self._explained(error) from error
             if stopped is not None:
                 _log.info(
                     "stopped by %s; step %d is saved, and the same command with --resume goes on",
                     *(stopped.name, self.state.iteration),
                 )
             return stopped
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        """Return what to tell about an error that is the machine's, not a defect; else itself."""
+        if isinstance(error, torch.OutOfMemoryError):
+            advice = "with a larger solver.accumulate, fewer images are in memory at once"
+        elif "DataLoader worker" in str(error):  # torch has no type for it
+            advice = (
+                "if for want of memory, set fewer loader.workers; the same command with --resume "
+                "goes on after the newest checkpoint"
+            )
+        else:
+            return error
+        what = str(error).partition(". ")[0].rstrip(" .")
+        return TrainingError(f"step {self.state.iteration + 1}: {what}; {advice}")
 
     def _train(
         self, loader: TrainingLoader, stop: StopRequest, log: RunLog | None
