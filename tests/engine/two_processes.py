@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from toy import TOY, ToyLoader, ToyStep
 
-from iuv.engine.distributed import Processes, joined_processes
 from iuv.engine.trainer import Trainer, TrainingData
+from iuv.processes import Processes, joined_processes
 
 CPU = torch.device("cpu")
 

@@ -174,9 +174,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
     from iuv.cli.scoring import Scoring, choose_tasks, describe, load_mesh, load_one_dataset
     from iuv.data.catalog import require_images
-    from iuv.engine.distributed import joined_processes
     from iuv.evaluation.predictions import read_predictions
     from iuv.predictor import pick_device
+    from iuv.processes import joined_processes
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
     own = pick_device(own_device(device))

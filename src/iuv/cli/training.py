@@ -18,13 +18,13 @@ from iuv.data.datasets import filter_for_training, join_datasets
 from iuv.data.records import DataError, Dataset
 from iuv.data.symmetry import SYMMETRY_URL, UVSymmetry, read_symmetry
 from iuv.detectron2_yaml import read_detectron2_training
-from iuv.engine.distributed import Processes
 from iuv.engine.optim import freeze
 from iuv.engine.trainer import Evaluate
 from iuv.evaluation.evaluate import evaluate
 from iuv.modeling.initialise import initialise
 from iuv.modeling.rcnn import RCNN
 from iuv.predictor import Predictor
+from iuv.processes import Processes
 from iuv.recipes import recipe
 from iuv.runtime.eager import prepare_eager
 from iuv.training_config import TrainingConfig

@@ -33,13 +33,13 @@ from iuv.engine.checkpoints import (
     random_state,
     restore_random_state,
 )
-from iuv.engine.distributed import Processes
 from iuv.engine.gradients import TrainingError, compute_gradients
 from iuv.engine.logs import EVALUATION, Averages, RunLog, is_scored, peak_memory_mb
 from iuv.engine.state import TrainingState
 from iuv.engine.step import TrainingStep
 from iuv.engine.stopping import StopNow, StopRequest
 from iuv.modeling.rcnn import RCNN
+from iuv.processes import ALONE, Processes
 from iuv.writers.atomic import atomic_write
 
 __all__ = ["Evaluate", "Trainer", "TrainingData"]
@@ -93,7 +93,7 @@ class Trainer:
         folder: Path,
         *,
         device: torch.device,
-        processes: Processes | None = None,
+        processes: Processes = ALONE,
         evaluate: Evaluate | None = None,
         notes: Sequence[str] = (),
     ) -> None:
@@ -106,7 +106,7 @@ class Trainer:
         self.data = data
         self.folder = folder
         self.device = device
-        self.processes = processes or Processes()
+        self.processes = processes
         self.evaluate = evaluate
         self.notes = notes
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=config.run.keep_checkpoints)
