@@ -208,6 +208,23 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, change):
         trainer.resume()
 
 
+def test_two_runs_at_once_are_refused(tmp_path):
+    def another():
+        with pytest.raises(TrainingError, match="another process is training in this folder"):
+            toy_trainer(tmp_path).run()
+
+    assert toy_trainer(tmp_path, events={3: another}).run() is None
+    assert len(losses(tmp_path)) == 6
+
+
+def test_without_locks_there_is_no_guard(tmp_path, monkeypatch):
+    def fail(path, **_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("iuv.engine.trainer.file_lock", fail)
+    assert toy_trainer(tmp_path, TOY.replace(**{"solver.max_iter": 1})).run() is None
+
+
 def test_what_is_written(tmp_path):
     config = TOY.replace(**{"run.log_period": 2, "loader.batch_size": 4})
     config = config.replace(**{"solver.base_batch_size": 16, "solver.base_lr": 0.02})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -17,19 +18,22 @@ _POLL_S = 0.1
 
 
 @contextmanager
-def file_lock(path: str | os.PathLike[str]) -> Iterator[None]:
+def file_lock(path: str | os.PathLike[str], *, wait: bool = True) -> Iterator[None]:
     """Hold the lock on a file (created if absent, left empty) while the block runs.
 
-    Waits while another process or thread holds it. There are no stale locks: a lock belongs to the
-    open file, not to the file's presence.
+    Waits while another process or thread holds it, if asked to. There are no stale locks: a lock
+    belongs to the open file, not to the file's presence.
 
     Raises:
+        BlockingIOError: another one holds it, and is not waited for.
         OSError: the file cannot be written, or its file system has no locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         waiting = False
         while not _acquire(descriptor):
+            if not wait:
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process is at work on it", path)
             if not waiting:
                 _log.warning("waiting for another process that is at work on %s", path)
             waiting = True

@@ -13,8 +13,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from iuv.checkpoint import save_weights
+from iuv.checkpoint.locking import file_lock
 from iuv.data.loader import TrainingLoader
 from iuv.data.records import Dataset
 from iuv.engine.checkpoints import (
@@ -161,8 +162,8 @@ class Trainer:
 
         Raises:
             ConfigError: the batch cannot be shared out to processes and parts.
-            TrainingError: a loss is not finite, names it and the images; the memory does not do; or
-                a process that loads images has been killed.
+            TrainingError: a loss is not finite, names it and the images; the memory does not do; a
+                process that loads images has been killed; or another run is at work in the folder.
             CheckpointError, OSError: nothing more can be saved; what has been saved is intact.
             DataError: an image cannot be read.
         """
@@ -171,6 +172,7 @@ class Trainer:
             loader = stack.enter_context(self.data.load(self.state.position))
             log = None
             if self.processes.is_main:
+                stack.enter_context(_only_run(self.folder))
                 self._write_config()
                 begin, end = self.state.iteration, self.config.solver.max_iter
                 log = stack.enter_context(RunLog(self.folder, begin=begin, end=end))
@@ -324,3 +326,19 @@ class Trainer:
             )
         if self.state.iteration:
             _log.info("going on after step %d", self.state.iteration)
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """Keep others from training in this folder: they would remove each other's checkpoints."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / ".lock", wait=False))
+        except BlockingIOError:
+            raise TrainingError(
+                f"{folder}: another process is training in this folder; wait for its end, or "
+                "choose another folder"
+            ) from None
+        except OSError:  # not every file system has locks
+            pass
+        yield
