@@ -167,6 +167,14 @@ def test_challenge_file(results):
     assert_same(found[20], PEOPLE[:1])
 
 
+def test_nothing_is_decoded_before_it_is_asked_for(results):
+    found = results(entries(uv_data="damaged"))
+    assert 10 in found
+    assert 20 not in found
+    with pytest.raises(ResultFileError):
+        found[10]
+
+
 def test_joined_json_of_iuv_predict(tmp_path):
     """Its image ids are names where the files' names hold no number."""
     write_json(tmp_path / "a.json", PEOPLE)
@@ -286,7 +294,7 @@ def test_results_of_another_data_set(results):
         ({"uv_shape": [3, 5]}, r"entry 1: uv_shape: expected \[3, 5, 2\]"),
         ({"uv_shape": "3, 5, 2"}, r"entry 1: uv_shape: expected \[3, 5, 2\], got 3, 5, 2"),
         ({"uv_data": 5}, "entry 1: uv_data: expected the Base64 text of a PNG, got 5"),
-        ({"uv_data": "AAAA"}, "entry 1: uv_data: expected the Base64 text of a PNG, got cannot"),
+        ({"uv_data": "AAAA"}, "entry 1: uv_data: expected the Base64 text of a PNG, got another"),
         ({"uv_data": "%"}, "entry 1: uv_data: expected the Base64 text of a PNG, got"),
     ],
 )
@@ -316,6 +324,15 @@ def png_text(pixels):
 def test_a_label_that_is_no_part(results):
     text = png_text(np.full((2, 3, 3), 25, np.uint8))
     with pytest.raises(ResultFileError, match=r"entry 0: uv_data: expected labels 0\.\.24 .* 25"):
+        results(entries(people=PEOPLE[:1], uv_data=text))[10]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
+def test_a_png_that_is_not_in_rgb(results, mode):
+    file = io.BytesIO()
+    Image.new(mode, (3, 2)).save(file, format="PNG")
+    text = base64.b64encode(file.getvalue()).decode()
+    with pytest.raises(ResultFileError, match="entry 0: uv_data: expected a PNG in RGB, got one"):
         results(entries(people=PEOPLE[:1], uv_data=text))[10]
 
 

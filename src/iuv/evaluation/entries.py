@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from iuv.bodyparts import NUM_PARTS
 from iuv.data.masks import find_broken_masks
@@ -146,11 +146,16 @@ def _from_text(entry: Entry, size: tuple[int, int]) -> ByteArray:
         with Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as png:
             # Unpacked only if it is as small as it should be: few bytes can be many pixels.
             actual = [3, png.height, png.width]
+            mode = png.mode
             pixels = np.asarray(png.convert("RGB")) if actual == shape else None
+    except UnidentifiedImageError as error:
+        raise _error(entry, "uv_data", "the Base64 text of a PNG", "another file's") from error
     except Exception as error:  # On damaged files the decoders raise almost anything.
         raise _error(entry, "uv_data", "the Base64 text of a PNG", str(error)) from error
     if pixels is None:
         raise _error(entry, "uv_shape", f"{actual}, which is the size of uv_data", shape)
+    if mode not in ("RGB", "RGBA"):
+        raise _error(entry, "uv_data", "a PNG in RGB", f"one of Pillow's mode {mode}")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -50,6 +50,9 @@ class Predictions(Mapping[int, Detections]):
     def __getitem__(self, image_id: int) -> Detections:
         return self.readers[image_id]()
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self.readers  # a Mapping's own would look it up, and so decode it
+
     def __iter__(self) -> Iterator[int]:
         return iter(self.readers)
 
