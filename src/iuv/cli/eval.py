@@ -6,17 +6,13 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor, own_device
+from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor, load_symmetry, own_device
 from iuv.cli.scores import find_published, plain_scores, print_scores
-
-if TYPE_CHECKING:
-    from iuv.predictor import Predictor
-    from iuv.tta import AugmentedPredictor
 
 __all__ = ["evaluate"]
 
@@ -117,7 +113,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="UV_symmetry_transforms.mat, for --tta. [default: the cache; downloaded once]",
+            help="UV_symmetry_transforms.mat, for --tta. [default: that of the data root, or the "
+            "cache; downloaded once]",
             show_default=False,
         ),
     ] = None,
@@ -176,6 +173,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.data.catalog import require_images
     from iuv.evaluation.predictions import read_predictions
     from iuv.predictor import pick_device
+    from iuv.tta import AugmentedPredictor
     from iuv.processes import joined_processes
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
@@ -210,7 +208,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
                 min_score=min_score,
                 max_people=max_people,
             )
-            stream = (_augment(predictor, symmetry) if tta else predictor).stream
+            if tta:
+                mirror = load_symmetry(symmetry, root=data_root)
+                stream = AugmentedPredictor(predictor, mirror).stream
+            else:
+                stream = predictor.stream
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)
         if processes.is_main:
@@ -238,14 +240,6 @@ def _check_options(results: Path | None, out: Path | None, of_model: Any, keep: 
         raise ValueError("--save-predictions: say by --out DIR where to")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # now, rather than after hours
-
-
-def _augment(predictor: Predictor, symmetry: Path | None) -> AugmentedPredictor:
-    from iuv.checkpoint import fetch
-    from iuv.data.symmetry import SYMMETRY_URL, read_symmetry
-    from iuv.tta import AugmentedPredictor
-
-    return AugmentedPredictor(predictor, read_symmetry(symmetry or fetch(SYMMETRY_URL)))
 
 
 def _tell(document: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

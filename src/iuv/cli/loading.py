@@ -1,4 +1,4 @@
-"""Loading the model that the options of a command name."""
+"""Loading what the options of a command name: a model, the tables to mirror people by."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iuv.data.symmetry import UVSymmetry
     from iuv.predictor import Predictor
 
-__all__ = ["DEFAULT_MODEL", "Engine", "load_predictor", "own_device"]
+__all__ = ["DEFAULT_MODEL", "Engine", "load_predictor", "load_symmetry", "own_device"]
 
 DEFAULT_MODEL = "R_50_FPN_s1x"
 
@@ -41,6 +42,29 @@ def load_predictor(
     if model is None and weights is not None and read_config(weights) is not None:
         return iuv.predictor.load(weights, **options)  # the file says what it is
     return iuv.predictor.load(model or fallback, weights=weights, **options)
+
+
+def load_symmetry(file: Path | None, *, root: Path | None) -> UVSymmetry:
+    """Return the tables that mirroring needs: of a file, from the data root, or downloaded.
+
+    Raises:
+        DataError: the file is missing, or holds something else.
+        DownloadError: there are none; says where they may be.
+    """
+    from iuv.checkpoint import DownloadError, fetch
+    from iuv.data.catalog import data_root
+    from iuv.data.symmetry import SYMMETRY_URL, read_symmetry
+
+    below_root = data_root(root) / SYMMETRY_URL.rpartition("/")[2]
+    if file is None and below_root.is_file():
+        file = below_root
+    try:
+        return read_symmetry(file or fetch(SYMMETRY_URL))
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}. Mirroring needs this file; put it to {below_root}, or say by --symmetry "
+            "FILE where it is"
+        ) from error
 
 
 def own_device(device: str) -> str:

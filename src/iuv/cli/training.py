@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from iuv.checkpoint import DownloadError, fetch, load_backbone, load_weights, read_state
+from iuv.cli.loading import load_symmetry
 from iuv.cli.scores import plain_scores
 from iuv.cli.scoring import choose_tasks, load_mesh, load_one_dataset
 from iuv.config import ConfigError
 from iuv.data.catalog import find_datasets, require_images
 from iuv.data.datasets import filter_for_training, join_datasets
 from iuv.data.records import DataError, Dataset
-from iuv.data.symmetry import SYMMETRY_URL, UVSymmetry, read_symmetry
+from iuv.data.symmetry import UVSymmetry
 from iuv.detectron2_yaml import read_detectron2_training
 from iuv.engine.optim import freeze
 from iuv.engine.trainer import Evaluate
@@ -42,7 +43,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_SYMMETRY_FILE = "UV_symmetry_transforms.mat"
 _RANDOM = "none"
 _IMAGENET = "imagenet"
 
@@ -112,26 +112,17 @@ def load_training_data(
 def find_symmetry(
     file: Path | None, config: TrainingConfig, *, root: Path | None
 ) -> UVSymmetry | None:
-    """Return the tables that mirroring needs: of a file, from the data root, or downloaded.
-
-    None if images are not mirrored.
+    """Return the tables that mirroring needs; None if images are not mirrored.
 
     Raises:
-        DataError: the file holds something else.
-        DownloadError: there are none; says how to do without.
+        DataError, DownloadError: as `load_symmetry`; says how to do without.
     """
     if config.augment.flip_probability == 0:
         return None
-    below_root = root and root / _SYMMETRY_FILE
-    if file is None and below_root is not None and below_root.is_file():
-        file = below_root
     try:
-        return read_symmetry(file or fetch(SYMMETRY_URL))
+        return load_symmetry(file, root=root)
     except DownloadError as error:
-        raise DownloadError(
-            f"{error}. Half of the images are mirrored in training, which needs this file; "
-            "--symmetry FILE says where it is, --set augment.flip_probability=0 does without"
-        ) from error
+        raise DownloadError(f"{error}; --set augment.flip_probability=0 does without") from error
 
 
 def make_network(config: TrainingConfig, init: str, device: torch.device) -> RCNN:

@@ -16,7 +16,14 @@ import yaml
 from iuv.data.datasets import load_dataset
 from iuv.data.records import DataError, Dataset
 
-__all__ = ["PUBLISHED", "DataSource", "find_datasets", "find_sources", "require_images"]
+__all__ = [
+    "PUBLISHED",
+    "DataSource",
+    "data_root",
+    "find_datasets",
+    "find_sources",
+    "require_images",
+]
 
 _ANNOTATIONS_URL = "https://dl.fbaipublicfiles.com/densepose/annotations/coco"
 _IMAGES_URL = "http://images.cocodataset.org/zips"
@@ -49,6 +56,11 @@ class DataSource:
         return load_dataset(self.annotations, self.images, name=self.name, classes=self.classes)
 
 
+def data_root(root: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of the published data sets: by default IUV_DATA, else ``datasets``."""
+    return Path(root or os.environ.get("IUV_DATA") or "datasets")
+
+
 def find_datasets(
     data: str,
     *,
@@ -76,14 +88,13 @@ def find_sources(
         data: one or more, separated by commas: a name in `PUBLISHED`, a ``.yaml`` (docs/data.md),
             or a JSON file of annotations.
         images: the folder of the images, when a single data set is meant.
-        root: what the published data sets are below; by default the environment variable
-            IUV_DATA, else the folder ``datasets``.
+        root: what the published data sets are below; by default as `data_root` says.
 
     Raises:
         DataError: one is unknown or not there; says what to put where.
         OSError: a YAML file cannot be read.
     """
-    below = Path(root or os.environ.get("IUV_DATA") or "datasets")
+    below = data_root(root)
     parts = [part.strip() for part in data.split(",")]
     sources = [source for part in parts for source in _sources(part, below)]
     if images is not None:
