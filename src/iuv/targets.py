@@ -80,16 +80,3 @@ class Batch(NamedTuple):
         """Return a copy on a device."""
         images = [image.to(device, non_blocking=True) for image in self.images]
         return self._replace(images=images, targets=[t.to(device) for t in self.targets])
-
-    def pin_memory(self) -> Batch:
-        """Return a copy in page-locked memory, for quick uploads (torch's loader calls this)."""
-
-        def pin(value: Tensor | PersonPoints | None) -> Tensor | PersonPoints | None:
-            if isinstance(value, PersonPoints):
-                return PersonPoints(*(t.pin_memory() for t in value))
-            return None if value is None else value.pin_memory()
-
-        return self._replace(
-            images=[image.pin_memory() for image in self.images],
-            targets=[Targets(*map(pin, t)) for t in self.targets],  # type: ignore[arg-type]  # field by field
-        )

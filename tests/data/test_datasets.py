@@ -116,6 +116,8 @@ def test_posetrack_fields(save):
     changed = document()
     changed["images"][0] |= {
         "nframes": 41,
+        "vid_id": "000342",
+        "frame_id": 10003420000,
         "is_labeled": True,
         "has_no_densepose": False,
         "ignore_regions_x": [[0, 10, 10], [1, 2]],
@@ -124,7 +126,7 @@ def test_posetrack_fields(save):
     changed["annotations"][0]["track_id"] = 4
     image = load_dataset(save(changed)).images[1]
     assert image.ignore_regions == ((0, 5, 10, 5, 10, 9),)  # two corners enclose nothing
-    assert (image.video_id, image.frame_id) == (7, 3)
+    assert (image.video_id, image.frame_id) == ("000342", 10003420000)
 
 
 def test_lvis_names_and_defaults(save):

@@ -173,8 +173,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.data.catalog import require_images
     from iuv.evaluation.predictions import read_predictions
     from iuv.predictor import pick_device
-    from iuv.tta import AugmentedPredictor
     from iuv.processes import joined_processes
+    from iuv.tta import AugmentedPredictor
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
     own = pick_device(own_device(device))

@@ -267,9 +267,13 @@ def _image(fields: Fields, id: int, folder: Path) -> ImageRecord:
         height=height,
         width=width,
         ignore_regions=_ignore_regions(fields),
-        video_id=fields.whole("vid_id") if values.get("vid_id") is not None else None,
-        frame_id=fields.whole("frame_id") if values.get("frame_id") is not None else None,
+        video_id=_name_of_video(values.get("vid_id")),
+        frame_id=_name_of_video(values.get("frame_id")),
     )
+
+
+def _name_of_video(value: Any) -> int | str | None:
+    return value if isinstance(value, int | str) else None
 
 
 def _ignore_regions(fields: Fields) -> Polygons:

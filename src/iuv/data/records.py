@@ -76,8 +76,9 @@ class ImageRecord:
     annotations: tuple[Annotation, ...] = ()
     ignore_regions: Polygons = ()
     """Where nobody has been annotated (PoseTrack)."""
-    video_id: int | None = None
-    frame_id: int | None = None
+    video_id: int | str | None = None
+    """As the file has it; PoseTrack's are numbers or text."""
+    frame_id: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
