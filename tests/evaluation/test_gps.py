@@ -11,7 +11,7 @@ import pytest
 from iuv.data.records import Annotation, ImageRecord, Points
 from iuv.evaluation.geodesics import MatrixGeodesics
 from iuv.evaluation.gps import ImagePoints, Lookups, find_vertices, locate_points
-from iuv.evaluation.meshes import SurfaceMesh
+from iuv.evaluation.meshes import MeshError, SurfaceMesh
 
 # Parts 1 (torso) and 3 (hand) have two vertices each, at U = 0 and 1; 0.1 m between neighbours.
 MESH = SurfaceMesh(
@@ -136,3 +136,13 @@ def test_unreachable_vertices_score_nothing():
     lookups.add(gps, np.array([[1]]), ImagePoints(*(np.array([v]) for v in (0, 0, 0, 1, 0))))
     lookups.settle()
     assert gps == 0
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan])
+def test_distances_that_are_none(value):
+    matrix = MatrixGeodesics(np.full((4, 4), value))
+    lookups = Lookups(replace(MESH, geodesics=matrix))
+    one = ImagePoints(*(np.array([v]) for v in (0, 0, 0, 1, 0)))
+    lookups.add(np.zeros((1, 1)), np.array([[1]]), one)
+    with pytest.raises(MeshError, match="must be 0 or more, but there are negative ones or NaN"):
+        lookups.settle()

@@ -99,7 +99,7 @@ def test_damaged_file(folder, name, message, content):
     (folder / name).write_bytes(content)
     with pytest.raises(MeshError, match=message) as caught:
         load_smpl(folder)
-    assert str(folder / name) in str(caught.value)
+    assert str(caught.value).startswith(str(folder / name))
 
 
 @pytest.mark.parametrize("cut", [100, 200_000])

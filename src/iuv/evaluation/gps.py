@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from iuv.data.records import ImageRecord
 from iuv.evaluation.geodesics import Ids
-from iuv.evaluation.meshes import Floats, SurfaceMesh
+from iuv.evaluation.meshes import Floats, MeshError, SurfaceMesh
 from iuv.results import ByteArray
 
 __all__ = ["ImagePoints", "Lookups", "Mode", "find_vertices", "locate_points"]
@@ -174,5 +174,10 @@ class Lookups:
         similarity = np.zeros(len(cells))
         (some,) = np.nonzero(found >= 0)
         distances = self._mesh.geodesics.distances(annotated[some], found[some])
+        if not (distances >= 0).all():
+            raise MeshError(
+                "distances of the surface must be 0 or more, but there are negative ones or NaN: "
+                "the file is damaged, or holds something else"
+            )
         similarity[some] = np.exp(-(distances**2) / (2 * scales[some] ** 2))
         return np.bincount(cells, similarity) / np.maximum(np.bincount(cells), 1)

@@ -58,6 +58,7 @@ def _read(charts: Path, transform: Path, distances: Path) -> SurfaceMesh:
     names = ("Part_ID_subdiv", "U_subdiv", "V_subdiv")
     parts, u, v = (_variable(charts, name) for name in names)
     index = _variable(transform, "index")
+    stored = _read_distances(distances)
     try:
         return SurfaceMesh(
             parts=_whole(parts),
@@ -65,7 +66,7 @@ def _read(charts: Path, transform: Path, distances: Path) -> SurfaceMesh:
             v=v.astype(np.float64),
             # Numbered from 1, and stored as uint16: in that type, products of ids overflow.
             vertices=_whole(index) - 1,
-            geodesics=PackedGeodesics(_read_distances(distances)),
+            geodesics=PackedGeodesics(stored),
         )
     except ValueError as error:
         paths = ", ".join(str(path) for path in (charts, transform, distances))
