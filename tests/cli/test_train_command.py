@@ -41,8 +41,7 @@ def train(model, tmp_path):
 
     def run(folder="run", *options, data=ANNOTATIONS, init="none", name=model):
         words = ["train", name, "--data", data, "--out", tmp_path / folder, "--init", init]
-        words += ["--set", "solver.freeze_at=5", *options]
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return CliRunner().invoke(app, [str(word) for word in [*words, *options]])
 
     return run
 
@@ -91,7 +90,7 @@ def test_the_former_run_of_a_config_json(train, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows kills at SIGTERM")
 def test_sigterm_exits_cleanly(model, tmp_path):
     words = ["train", model, "--data", ANNOTATIONS, "--out", tmp_path / "run", "--init", "none"]
-    words += ["--set", "solver.max_iter=1000000", "--set", "solver.freeze_at=5"]
+    words += ["--set", "solver.max_iter=1000000"]
     command, seen = [sys.executable, "-m", "iuv", *map(str, words)], []
     quiet = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet) as process:
@@ -214,6 +213,9 @@ def test_settings(tmp_path):
     assert (published.solver.clip, published.solver.freeze_at) == ("norm", 2)
     assert read_settings("R_50_FPN_s1x", [], "none").solver.freeze_at == 0
     assert read_settings("R_50_FPN_s1x", ["solver.freeze_at=3"], "none").solver.freeze_at == 3
+    config = TINY_TRAINING.replace(**{"solver.freeze_at": 4})
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    assert read_settings(str(tmp_path / "config.json"), [], "none") == config
     yaml = tmp_path / "mine.yaml"
     yaml.write_text("_BASE_: densepose_rcnn_R_50_FPN_s1x.yaml\nSOLVER:\n  BASE_LR: 0.5\n")
     assert read_settings(str(yaml), [], "imagenet").solver.base_lr == 0.5

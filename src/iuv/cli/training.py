@@ -54,16 +54,16 @@ def read_settings(model: str, assignments: Sequence[str], init: str) -> Training
         model: a name of the zoo, a Detectron2 YAML, or the config.json of a former run.
         assignments: such as ``solver.base_lr=0.005``.
         init: as for `make_network`. With "none", all of the ResNet learns, its batch norms too,
-            unless assigned otherwise.
+            unless assigned otherwise; a config.json is taken as it is.
 
     Raises:
         ConfigError, UnknownModelError, OSError: there is no such model, or a setting is wrong.
     """
     path = Path(model)
+    if path.suffix.lower() == ".json":
+        return _read_config(path).override(*assignments)
     if path.suffix.lower() in (".yaml", ".yml"):
         config = read_detectron2_training(path)
-    elif path.suffix.lower() == ".json":
-        config = _read_config(path)
     else:
         config = recipe(get_model(model).config)
     if init == _RANDOM:

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from iuv.targets import Batch
 from iuv.training_config import SolverConfig
 
-__all__ = ["Progress", "TrainingError", "compute_gradients"]
+__all__ = ["StepReport", "TrainingError", "compute_gradients"]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,7 +24,7 @@ class TrainingError(ValueError):
     """The training cannot begin, or not go on."""
 
 
-class Progress(NamedTuple):
+class StepReport(NamedTuple):
     """What is known of a step once its gradients are."""
 
     losses: dict[str, float]
@@ -39,7 +39,7 @@ def compute_gradients(
     solver: SolverConfig,
     scaler: torch.amp.GradScaler,
     device: torch.device,
-) -> Progress:
+) -> StepReport:
     """Add the gradients of the mean loss of `solver.accumulate` batches to the parameters'.
 
     Those of several processes are averaged as well, along with the last batch.
@@ -69,7 +69,7 @@ def compute_gradients(
         found = dict(zip(losses, read(), strict=True))
         _require_finite(found, batch)
         total = {name: total.get(name, 0.0) + value / parts for name, value in found.items()}
-    return Progress(total, waited)
+    return StepReport(total, waited)
 
 
 def _losses(step: nn.Module, batch: Batch, precision: str) -> dict[str, Tensor]:
