@@ -125,6 +125,14 @@ def test_pickle_that_would_run_something(folder):
         load_smpl(folder)
 
 
+def test_text_in_place_of_numbers(folder):
+    savemat(folder / TRANSFORM, {"index": "one, two"})
+    with pytest.raises(
+        MeshError, match=r"TRANSFORM\.mat: expected a MATLAB file with the array in"
+    ):
+        load_smpl(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

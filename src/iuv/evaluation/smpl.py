@@ -62,8 +62,8 @@ def _read(charts: Path, transform: Path, distances: Path) -> SurfaceMesh:
     try:
         return SurfaceMesh(
             parts=_whole(parts),
-            u=u.astype(np.float64),
-            v=v.astype(np.float64),
+            u=u,
+            v=v,
             # Numbered from 1, and stored as uint16: in that type, products of ids overflow.
             vertices=_whole(index) - 1,
             geodesics=PackedGeodesics(stored),
@@ -73,20 +73,20 @@ def _read(charts: Path, transform: Path, distances: Path) -> SurfaceMesh:
         raise MeshError(f"these files do not describe a surface: {paths}: {error}") from error
 
 
-def _variable(path: Path, name: str) -> npt.NDArray[Any]:
-    """Return one array of a MATLAB file, flat."""
+def _variable(path: Path, name: str) -> npt.NDArray[np.float64]:
+    """Return one array of numbers of a MATLAB file, flat."""
     try:
-        values = loadmat(path, variable_names=[name])[name]
+        values = np.asarray(loadmat(path, variable_names=[name])[name])
+        return values.astype(np.float64).ravel()
     # scipy fails in many ways on what is no such file: its own error, IndexError, zlib's ...
     except Exception as error:
         raise MeshError(
             f"{path}: expected a MATLAB file with the array {name} ({error!r}); download it again "
             f"from {_ADDRESS}/{path.name}"
         ) from error
-    return np.asarray(values).ravel()
 
 
-def _whole(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _whole(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     if not (values == np.floor(values)).all():
         raise ValueError("a part or an index is no whole number")
     return values.astype(np.int64)
