@@ -127,6 +127,8 @@ def test_yaml_paths_are_relative_to_it(tmp_path):
     ("text", "message"),
     [
         ("a: [", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
+        ("[]", r"expected data sets with the keys .* got \[\]"),
         ("", "expected data sets with the keys name, annotations, images, classes, .* got None"),
         ("name: mine", "at least annotations; got {'name': 'mine'}"),
         ("- densepose_coco_2017", "at least annotations; got 'densepose_coco_2017'"),

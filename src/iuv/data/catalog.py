@@ -155,10 +155,10 @@ def _read_yaml(path: Path, root: Path) -> list[DataSource]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: not valid YAML ({reason})") from None
-    entries = content if isinstance(content, list) else [content]
+    entries = content if isinstance(content, list) and content else [content]
     return [source for entry in entries for source in _read_entry(entry, path, root)]
 
 
