@@ -92,8 +92,9 @@ def test_masks_equal_reference(case):
     """
     charts, golden = case
     boxes = torch.from_numpy(golden["boxes_xyxy"])
-    people = decode_people(charts, boxes, torch.linspace(1, 0.5, 12), (480, 640))
+    people = decode_people(charts, boxes, torch.linspace(1, 0.5, 12), torch.arange(12), (480, 640))
     for index, person in enumerate(people):
+        assert person.class_index == index
         key = f"box{index}_mask_bits"
         if key not in golden or 0 in golden[f"box{index}_xywh_int"][2:]:
             continue

@@ -46,6 +46,12 @@ def test_results_are_as_promised(tiny, photo):
     assert people.iuv().shape == (60, 80, 3)
 
 
+def test_classes():
+    predict = tiny_predictor(TINY.replace(**{"box.num_classes": 2, "box.max_people": 30}))
+    predict.model.box_head.cls.bias[1] += 5
+    assert {person.class_index for person in predict(pixels(50, 70))} == {0, 1}
+
+
 def test_every_kind_of_input_gives_the_same(tiny, tmp_path):
     image = pixels(50, 70)
     path = tmp_path / "photo.png"

@@ -211,6 +211,7 @@ def test_people_of_another_image():
         ({"box_xyxy": np.array([0, 0, np.inf, 1], np.float32)}, "box_xyxy must be finite"),
         ({"box_xywh": (0.0, 0.0, 3.0, 2.0)}, "box_xywh must be whole pixels"),
         ({"labels": np.full((2, 3), 25, np.uint8)}, r"labels must lie in 0\.\.24, got 25"),
+        ({"class_index": -1}, "class_index must be 0 or more, got -1"),
     ],
 )
 def test_values_that_would_break_later_are_refused_at_once(fields, message):

@@ -104,6 +104,16 @@ def test_one_look_at_the_usual_size_is_the_plain_prediction(tiny, size):
     assert_same(once(image), tiny(image))
 
 
+def test_classes():
+    predict = tiny_predictor(TINY.replace(**{"box.num_classes": 2, "box.max_people": 30}))
+    predict.model.box_head.cls.bias[1] += 5
+    image = pixels(50, 70)
+    once = AugmentedPredictor(predict, None, short_sides=[64], long_side=128)
+    classes = [person.class_index for person in once(image)]
+    assert set(classes) == {0, 1}
+    assert classes == [person.class_index for person in predict(image)]
+
+
 def test_a_mirrored_image_gives_mirrored_people(tiny, unchanged):
     image = pixels(64, 96)
     predict = AugmentedPredictor(tiny, unchanged, short_sides=[64])

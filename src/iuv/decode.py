@@ -35,7 +35,11 @@ def box_to_pixels(box_xyxy: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def decode_people(
-    charts: ChartOutputs, boxes: Tensor, scores: Tensor, image_size: tuple[int, int]
+    charts: ChartOutputs,
+    boxes: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    image_size: tuple[int, int],
 ) -> People:
     """Turn the outputs for one image into `People`.
 
@@ -43,11 +47,12 @@ def decode_people(
         charts: raw maps of N people.
         boxes: float32 [N, 4] xyxy in pixels of the image.
         scores: float32 [N], descending.
+        classes: int64 [N], 0..K-1.
         image_size: (height, width) of the image.
     """
     persons = []
-    rows = zip(boxes.cpu().numpy(), scores.tolist(), strict=True)
-    for index, (box, score) in enumerate(rows):
+    rows = zip(boxes.cpu().numpy(), scores.tolist(), classes.tolist(), strict=True)
+    for index, (box, score, class_index) in enumerate(rows):
         box_xywh = box_to_pixels(box)
         fields = read_out(charts.at(index), height=box_xywh[3], width=box_xywh[2])
         persons.append(
@@ -56,6 +61,7 @@ def decode_people(
                 box_xyxy=box,
                 score=score,
                 box_xywh=box_xywh,
+                class_index=class_index,
                 **{name: value.cpu().numpy() for name, value in fields.items()},
             )
         )

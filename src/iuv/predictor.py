@@ -255,7 +255,11 @@ class Predictor:
                 boxes = clip_boxes(scale_boxes(found.boxes, sizes[index], full_size), full_size)
                 keep = non_empty(boxes)
                 people[index] = decode_people(
-                    found.charts.at(keep), boxes[keep], found.scores[keep], full_size
+                    found.charts.at(keep),
+                    boxes[keep],
+                    found.scores[keep],
+                    found.classes[keep],
+                    full_size,
                 )
         return [people[index] for index in range(len(images))]
 

@@ -84,7 +84,7 @@ class Person:
 
     Raises:
         ValueError: maps and box disagree in size, or have the wrong dtype; the box is not finite or
-            its pixels not whole; a label is no part.
+            its pixels not whole; a label is no part, or the class none.
     """
 
     image_size: tuple[int, int]
@@ -100,6 +100,8 @@ class Person:
     """[h, w], the part I of each pixel: 0 background, 1..24."""
     uv: FloatArray
     """[2, h, w], U and V; 0 on the background. Not clamped: values may leave 0..1 a little."""
+    class_index: int = 0
+    """Which of the model's classes; the released models know one, people."""
     sigma_2: FloatArray | None = None
     """[h, w], raw (before softplus), of the pixel's part; 0 on the background."""
     kappa_u: FloatArray | None = None
@@ -124,6 +126,8 @@ class Person:
             raise ValueError(
                 f"box_xywh must be whole pixels, width and height at least 1, got {self.box_xywh!r}"
             )
+        if self.class_index < 0:
+            raise ValueError(f"class_index must be 0 or more, got {self.class_index}")
         if self.labels.shape != (h, w) or self.labels.dtype != np.uint8:
             raise ValueError(
                 f"labels must be uint8 of shape {(h, w)} (the box's height and width), "

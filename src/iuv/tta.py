@@ -122,13 +122,13 @@ class AugmentedPredictor:
         resized = resize(image, test)
         with exact_convolutions():
             looks = [self._look(resized, short_side) for short_side in self.short_sides]
-            boxes, scores = self._merge(looks, test, full)
+            found = self._merge(looks, test, full)
             people: list[Person] = []
-            for some, their in zip(
-                boxes.split(_PEOPLE_AT_ONCE), scores.split(_PEOPLE_AT_ONCE), strict=True
-            ):
-                charts = mean_charts(self._charts(looks, scale_boxes(some, full, test), test))
-                people += decode_people(charts, some, their, full)
+            for rows in torch.arange(len(found.boxes)).split(_PEOPLE_AT_ONCE):
+                some = Boxes(*(values[rows] for values in found))
+                boxes = scale_boxes(some.boxes, full, test)
+                charts = mean_charts(self._charts(looks, boxes, test))
+                people += decode_people(charts, *some, full)
         return People(full, tuple(people))
 
     def _look(self, image: ByteArray, short_side: int) -> _Look:
@@ -145,8 +145,8 @@ class AugmentedPredictor:
         found = model.detect_boxes(model.pool_boxes(features, proposals), proposals, sizes)
         return _Look(size, features[:4], found)
 
-    def _merge(self, looks: Iterable[_Look], test: Size, full: Size) -> tuple[Tensor, Tensor]:
-        """Return the people of all looks: boxes [D, 4] in the image of size `full`, scores [D]."""
+    def _merge(self, looks: Iterable[_Look], test: Size, full: Size) -> Boxes:
+        """Return the people of all looks, in pixels of the image of size `full`."""
         boxes, scores, classes = [], [], []
         for look in looks:
             for found, mirrored in zip(look.found, (False, True), strict=False):
@@ -154,11 +154,11 @@ class AugmentedPredictor:
                 boxes.append(scale_boxes(scale_boxes(seen, look.size, test), test, full))
                 scores.append(found.scores)
                 classes.append(found.classes)
-        everything, score = clip_boxes(torch.cat(boxes), full), torch.cat(scores)
+        found = Boxes(clip_boxes(torch.cat(boxes), full), torch.cat(scores), torch.cat(classes))
         config = self.predictor.config.box
-        kept = nms(everything, score, config.nms_iou, torch.cat(classes))[: config.max_people]
-        kept = kept[non_empty(everything[kept])]
-        return everything[kept], score[kept]
+        kept = nms(found.boxes, found.scores, config.nms_iou, found.classes)[: config.max_people]
+        kept = kept[non_empty(found.boxes[kept])]
+        return Boxes(*(values[kept] for values in found))
 
     def _charts(self, looks: Iterable[_Look], boxes: Tensor, test: Size) -> Iterator[ChartOutputs]:
         """Yield the raw maps of boxes [D, 4] of the `test` image in every look, all upright."""

@@ -11,10 +11,10 @@ from sample_people import make_person
 
 
 def test_of_people():
-    person = make_person()
-    found = Detections.of(People(person.image_size, (person, person)), class_index=3)
+    person, other = make_person(), make_person(class_index=3)
+    found = Detections.of(People(person.image_size, (other, person)))
     x0, y0, x1, y1 = person.box_xyxy
-    assert found.classes.tolist() == [3, 3]
+    assert found.classes.tolist() == [3, 0]
     assert found.scores.tolist() == [np.float32(person.score)] * 2
     assert found.boxes_xywh[0].tolist() == [x0, y0, x1 - x0, y1 - y0]
     assert found.boxes_xywh.dtype == np.float64

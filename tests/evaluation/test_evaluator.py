@@ -152,7 +152,8 @@ def raw_charts(raw):
 def from_raw(raw, charts, record):
     own = torch.from_numpy(np.flatnonzero(raw["image_id"] == record.id))
     boxes, scores = (torch.from_numpy(raw[name])[own] for name in ("box_xyxy", "score"))
-    people = decode_people(charts.at(own), boxes, scores, (record.height, record.width))
+    size = (record.height, record.width)
+    people = decode_people(charts.at(own), boxes, scores, torch.zeros_like(own), size)
     found = Detections.of(people)
     for index, own_map in zip(own.tolist(), found.maps, strict=True):
         np.testing.assert_array_equal(own_map, raw[f"quantised/{index}"])

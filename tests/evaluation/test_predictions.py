@@ -101,6 +101,14 @@ def test_folder_of_json_goes_by_the_names_of_files(tmp_path):
     assert len(found[20]) == 0
 
 
+@pytest.mark.parametrize("write", [write_npz, write_json])
+def test_classes_are_the_models_whatever_the_ids_of_categories(tmp_path, write):
+    data = dataset("images/a.jpg", classes=("cat", "dog"), categories=(17, 18))
+    people = People((6, 8), (make_person(class_index=1), make_person(score=0.5)))
+    write(tmp_path / f"a.{write.__name__[6:]}", people)
+    assert read_predictions(tmp_path, data)[10].classes.tolist() == [1, 0]
+
+
 def test_names_that_clash_as_iuv_predict_solves_them(tmp_path):
     data = dataset("in/one/x.jpg", "in/two/x.jpg", "in/one/y.jpg", "in/one/y.png")
     for number, key in enumerate(("one/x", "two/x", "y.jpg", "y.png")):

@@ -67,6 +67,13 @@ def test_round_trip_gives_the_same_bytes(tmp_path: Path) -> None:
     assert [p.box_xywh for p in again] == [p.box_xywh for p in people]
 
 
+def test_categories_are_numbered_from_one(tmp_path: Path) -> None:
+    people = People((6, 8), (make_person(), make_person(class_index=2)))
+    assert [entry["category_id"] for entry in people_to_coco(people, 1)] == [1, 3]
+    write_json(tmp_path / "x.json", people)
+    assert [person.class_index for person in read_json(tmp_path / "x.json")] == [0, 2]
+
+
 def test_every_byte_survives_reading_and_quantising_again(tmp_path: Path) -> None:
     uv = np.arange(256, dtype=np.float32) / np.float32(255)
     person = make_person((0, 0, 256, 1), image_size=(1, 256), uv=(uv, uv))

@@ -28,7 +28,7 @@ def assert_same(a: People, b: People) -> None:
     assert np.array_equal(a.boxes_xyxy, b.boxes_xyxy)
     assert np.array_equal(a.scores, b.scores)
     for p, q in zip(a, b, strict=True):
-        assert p.box_xywh == q.box_xywh
+        assert (p.box_xywh, p.class_index) == (q.box_xywh, q.class_index)
         assert np.array_equal(p.labels, q.labels)
         assert np.array_equal(p.uv, q.uv)
         assert p.confidences().keys() == q.confidences().keys()
@@ -60,6 +60,15 @@ def test_confidences_are_written_where_there_are_any(tmp_path: Path) -> None:
         for k, name in enumerate(CONFIDENCE_FIELDS):
             assert z[f"{name}_0"].dtype == np.float32
             assert (z[f"{name}_0"] == k + 0.5).all()
+
+
+def test_classes_of_a_model_that_knows_several(tmp_path: Path) -> None:
+    person = sample_people()[0]
+    people = People(person.image_size, (person, replace(person, class_index=2)))
+    write_npz(tmp_path / "x.npz", people)
+    with np.load(tmp_path / "x.npz") as z:
+        assert (z["classes"].dtype, z["classes"].tolist()) == (np.int32, [0, 2])
+    assert_same(read_npz(tmp_path / "x.npz"), people)
 
 
 def test_nobody_has_no_entries(tmp_path: Path) -> None:

@@ -6,13 +6,17 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor, load_symmetry, own_device
 from iuv.cli.scores import find_published, plain_scores, print_scores
+
+if TYPE_CHECKING:
+    from iuv.predictor import Predictor
+    from iuv.tta import AugmentedPredictor
 
 __all__ = ["evaluate"]
 
@@ -174,7 +178,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.evaluation.predictions import read_predictions
     from iuv.predictor import pick_device
     from iuv.processes import joined_processes
-    from iuv.tta import AugmentedPredictor
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
     own = pick_device(own_device(device))
@@ -208,11 +211,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
                 min_score=min_score,
                 max_people=max_people,
             )
-            if tta:
-                mirror = load_symmetry(symmetry, root=data_root)
-                stream = AugmentedPredictor(predictor, mirror).stream
-            else:
-                stream = predictor.stream
+            stream = (_augment(predictor, symmetry, data_root) if tta else predictor).stream
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)
         if processes.is_main:
@@ -240,6 +239,12 @@ def _check_options(results: Path | None, out: Path | None, of_model: Any, keep: 
         raise ValueError("--save-predictions: say by --out DIR where to")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)  # now, rather than after hours
+
+
+def _augment(predictor: Predictor, symmetry: Path | None, root: Path | None) -> AugmentedPredictor:
+    from iuv.tta import AugmentedPredictor
+
+    return AugmentedPredictor(predictor, load_symmetry(symmetry, root=root))
 
 
 def _tell(document: dict[str, Any], out: Path | None, *, as_json: bool) -> None:

@@ -79,14 +79,14 @@ class Detections:
         )
 
     @classmethod
-    def of(cls, people: People, *, class_index: int = 0) -> Detections:
-        """Return what a predictor found, all of one class.
+    def of(cls, people: People) -> Detections:
+        """Return what a predictor found.
 
         Widths and heights are differences of float32 corners, as everywhere in DensePose files.
         """
         boxes = people.boxes_xyxy
         return cls(
-            classes=np.full(len(people), class_index, dtype=np.int64),
+            classes=np.array([person.class_index for person in people], dtype=np.int64),
             scores=people.scores.astype(np.float64),
             boxes_xywh=np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64),
             maps=tuple(

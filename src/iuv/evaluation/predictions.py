@@ -173,7 +173,8 @@ def _detections_of_npz(file: Path, image: ImageRecord) -> Detections:
 def _detections_of_json(file: Path, image: ImageRecord, *, dataset: Dataset) -> Detections:
     with reading(file, "a JSON of results as iuv writes it"):
         entries = json.loads(file.read_bytes())["annotations"]
-        index = _Index(dataset.class_of_category, lambda _: image)
+        numbered = {number + 1: number for number in range(len(dataset.classes))}
+        index = _Index(numbered, lambda _: image)
         for position, entry in enumerate(entries):
             index.add(position, entry)
         return decode_entries(index.found[image.id], image, index.content or "surface")

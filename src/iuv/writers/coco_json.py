@@ -1,8 +1,8 @@
 """Results as JSON: boxes, scores, masks and I, U, V, each person as in the DensePose challenge.
 
-A person is one entry: ``image_id``, ``category_id`` 1, ``bbox`` [x, y, w, h], ``score``,
-``segmentation`` (COCO's compressed RLE of the mask in the full image), ``uv_shape`` [3, h, w] and
-``uv_data``, the Base64 text of an RGB PNG of I, U * 255, V * 255 inside the box.
+A person is one entry: ``image_id``, ``category_id`` (1 for the first class), ``bbox`` [x, y, w, h],
+``score``, ``segmentation`` (COCO's compressed RLE of the mask in the full image), ``uv_shape``
+[3, h, w] and ``uv_data``, the Base64 text of an RGB PNG of I, U * 255, V * 255 inside the box.
 
 One file per image holds ``image_id``, ``image_size`` [H, W] and the entries as ``annotations``;
 `join_json` makes one challenge file of many, which is the bare list of all entries.
@@ -101,7 +101,7 @@ def _entry(person: Person, image_id: int | str) -> Json:
     crop = person.iuv_crop()
     return {
         "image_id": image_id,
-        "category_id": 1,
+        "category_id": person.class_index + 1,
         "bbox": [float(value) for value in (left, top, right - left, bottom - top)],
         "score": float(person.score),
         "segmentation": {"size": list(person.image_size), "counts": rle["counts"].decode()},
@@ -118,6 +118,7 @@ def _person(entry: Json, image_size: tuple[int, int]) -> Person:
         box_xyxy=np.array([x, y, x + w, y + h], dtype=np.float32),
         score=float(entry["score"]),
         box_xywh=(int(x), int(y), crop.shape[1], crop.shape[0]),
+        class_index=int(entry["category_id"]) - 1,
         labels=np.ascontiguousarray(crop[..., 0]),
         uv=np.ascontiguousarray(crop[..., 1:].transpose(2, 0, 1), dtype=np.float32)
         / np.float32(255),

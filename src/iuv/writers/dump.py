@@ -165,7 +165,9 @@ def _people(image: dict[str, Any], size: ImageSize, copy: _Copier) -> People:
 
 
 def _person(result: Result, box: Any, score: Any, size: ImageSize, copy: _Copier) -> Person:
-    maps = {name: copy(value) for name, value in vars(result).items() if value is not None}
+    maps: dict[str, Any] = {
+        name: copy(value) for name, value in vars(result).items() if value is not None
+    }
     labels = maps["labels"]
     height, width = labels.shape
     if labels.dtype != np.int64 or labels.min() < 0 or labels.max() > NUM_PARTS:

@@ -3,7 +3,7 @@
 N people, k = 0 .. N-1, best score first; h x w is a person's box. ``image_size`` int32 [2] (H, W),
 ``boxes_xyxy`` float32 [N, 4], ``scores`` float32 [N]; for each k ``box_xywh_k`` int32 [4],
 ``labels_k`` uint8 [h, w], ``uv_k`` float32 [2, h, w], and those confidences the model has, such as
-``sigma_2_k`` float32 [h, w].
+``sigma_2_k`` float32 [h, w]. ``classes`` int32 [N] only if somebody's is not 0.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ def write_npz(path: str | os.PathLike[str], people: People) -> None:
         "boxes_xyxy": people.boxes_xyxy.astype(np.float32, copy=False),
         "scores": people.scores,
     }
+    classes = [person.class_index for person in people]
+    if any(classes):
+        arrays["classes"] = np.array(classes, dtype=np.int32)
     for k, person in enumerate(people):
         arrays[f"box_xywh_{k}"] = np.array(person.box_xywh, dtype=np.int32)
         arrays[f"labels_{k}"] = person.labels
@@ -67,5 +70,6 @@ def _person(arrays: Any, k: int, image_size: tuple[int, int]) -> Person:
         box_xywh=(x, y, w, h),
         labels=arrays[f"labels_{k}"],
         uv=arrays[f"uv_{k}"],
+        class_index=int(arrays["classes"][k]) if "classes" in arrays else 0,
         **{name: arrays[f"{name}_{k}"] for name in CONFIDENCE_FIELDS if f"{name}_{k}" in arrays},
     )
