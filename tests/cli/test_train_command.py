@@ -127,6 +127,12 @@ def test_wrong_calls_say_what_to_do(train, options, message, tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_options_of_an_evaluation_that_is_not_wanted(train):
+    result = train("run", "--tasks", "bbox")
+    assert result.exit_code == 2
+    assert "--tasks and --geodesics are for evaluation; add --eval-data" in result.stderr
+
+
 def test_missing_images_are_said_at_the_start(train, tmp_path):
     shutil.copy(ANNOTATIONS, tmp_path / "mine.json")
     result = train(data=tmp_path / "mine.json")

@@ -128,6 +128,11 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.predictor import pick_device
     from iuv.processes import joined_processes
 
+    if eval_data is None and (eval_images or tasks or geodesics):
+        raise ValueError(
+            "--eval-images, --tasks and --geodesics are for evaluation; add --eval-data, or leave "
+            "them out"
+        )
     config = training.read_settings(model, settings or [], init)
     own = pick_device(own_device(device))
     with joined_processes(own) as processes:
