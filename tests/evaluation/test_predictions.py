@@ -163,6 +163,12 @@ def test_npz_with_a_score_that_is_none(tmp_path):
         read_predictions(tmp_path, TWO)[10]
 
 
+def test_npz_with_a_surface_that_is_none(tmp_path):
+    write_npz(tmp_path / "a.npz", People((6, 8), (make_person(uv=(0.5, np.nan)),)))
+    with pytest.raises(ResultFileError, match=r"a\.npz: .*person 0: uv must be finite"):
+        read_predictions(tmp_path, TWO)[10]
+
+
 # -------------------------------------------------------------------------------- JSON
 
 

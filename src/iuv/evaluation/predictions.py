@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
+
 from iuv.data.records import Dataset, ImageRecord
 from iuv.evaluation.detections import Detections
 from iuv.evaluation.entries import Content, Entry, decode_entries, find_content
@@ -167,6 +169,9 @@ def _detections_of_npz(file: Path, image: ImageRecord) -> Detections:
                 f"expected an image of {image.width} x {image.height} pixels, as the annotations "
                 f"say, got one of {width} x {height}"
             )
+        for index, person in enumerate(people):
+            if not np.isfinite(person.uv).all():  # as bytes, it would look like a place
+                raise ValueError(f"person {index}: uv must be finite, but there is NaN or infinity")
         return Detections.of(people)
 
 
