@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from hashing import GOLDEN, affine
+from iuv.config import ModelConfig
 from iuv.engine.step import TrainingStep, all_anchors
 from iuv.modeling.initialise import initialise
 from iuv.modeling.rcnn import RCNN
 from iuv.recipes import recipe
 from iuv.targets import Batch, PersonPoints, Targets
+from iuv.training_config import TrainingConfig
 from tiny import TINY
 
 CONFIG = recipe(TINY.replace(**{"backbone.depth": 18})).replace(**{"sampling.post_nms_topk": 30})
@@ -102,3 +109,20 @@ def test_weights_that_overflow_are_named(model):
         model.trunk.rpn.deltas.weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="no finite box"):
         losses_of(model, [person([10.0, 5.0, 80.0, 65.0])])
+
+
+def test_proposals_as_the_reference():
+    """The first 300 of each image."""
+    setup = json.loads((GOLDEN / "training" / "proposals.json").read_text())["setup"]
+    maps = {"logits": [], "deltas": []}
+    for level, (height, width) in enumerate(setup["feature_sizes"]):
+        for (name, found), (size, scale) in zip(maps.items(), ((1, 3), (4, 0.5)), strict=True):
+            values = affine(f"rpn/{name}/{level}", (3, height, width, 3 * size), scale)
+            found.append(values.permute(0, 3, 1, 2))
+    step = TrainingStep(SimpleNamespace(config=ModelConfig()), TrainingConfig())
+    sizes = [(image["height"], image["width"]) for image in setup["images"]]
+    found = step.propose(SimpleNamespace(**maps), sizes)
+    with np.load(GOLDEN / "training" / "rpn_proposals.npz") as golden:
+        for number, boxes in enumerate(found):
+            assert len(boxes) == 1000
+            np.testing.assert_allclose(boxes[:300], golden[f"boxes_{number}"], rtol=0, atol=1e-4)
