@@ -142,6 +142,15 @@ def test_missing_images_are_said_at_the_start(train, tmp_path):
     assert train("run", "--images", images, data=tmp_path / "mine.json").exit_code == 0
 
 
+def test_scores_are_of_the_same_classes(train, tmp_path):
+    only_dogs = tmp_path / "dogs.yaml"
+    images = ANNOTATIONS.parent
+    only_dogs.write_text(f"annotations: {ANNOTATIONS}\nimages: {images}\nclasses: {{18: dog}}\n")
+    result = train("run", "--eval-data", only_dogs, "--tasks", "bbox")
+    assert result.exit_code == 2
+    assert "its classes are dog, but the model learns person, dog; choose" in result.stderr
+
+
 @pytest.fixture
 def offline(monkeypatch):
     def fetch(url, **_):

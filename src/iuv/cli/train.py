@@ -142,6 +142,7 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
         if eval_data is not None:
             score = training.make_evaluation(
                 eval_data,
+                dataset.classes,
                 images=eval_images,
                 root=data_root,
                 tasks=tasks,

@@ -161,6 +161,7 @@ def make_network(config: TrainingConfig, init: str, device: torch.device) -> RCN
 
 def make_evaluation(
     data: str,
+    classes: Sequence[str],
     *,
     images: Path | None,
     root: Path | None,
@@ -169,13 +170,18 @@ def make_evaluation(
     device: torch.device,
     processes: Processes,
 ) -> Evaluate:
-    """Return what scores a model in between, as `iuv eval` does; all it needs is there.
+    """Return what scores a model of these classes in between, as `iuv eval` does.
 
     Raises:
-        DataError, DownloadError, MeshError, OSError: not all is there.
+        DataError, DownloadError, MeshError, OSError: not all that it needs is there.
     """
     dataset = load_one_dataset(data, images=images, root=root)
     require_images(dataset)
+    if dataset.classes != tuple(classes) and max(len(dataset.classes), len(classes)) > 1:
+        raise DataError(
+            f"{dataset.source}: its classes are {', '.join(dataset.classes)}, but the model learns "
+            f"{', '.join(classes)}; choose the same by `classes` in a YAML (docs/data.md)"
+        )
     chosen, remarks = choose_tasks(tasks, None, dataset)
     for remark in remarks:
         _log.warning(remark)
