@@ -250,6 +250,7 @@ def test_two_processes(model, tmp_path):
         [*launcher, "-m", "iuv", *map(str, words)],
         capture_output=True,
         text=True,
+        timeout=300,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )

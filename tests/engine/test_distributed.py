@@ -29,6 +29,7 @@ def folder(tmp_path_factory):
         [*launcher, script, path],
         capture_output=True,
         text=True,
+        timeout=300,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::FutureWarning"},
     )
