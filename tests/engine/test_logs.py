@@ -52,11 +52,22 @@ def test_messages_of_others_are_kept_too(tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's disk that is always full")
-def test_a_full_disk_is_said_once_and_with_the_name(tmp_path, capsys):
+def test_a_full_disk_is_said_once_and_with_the_name(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("iuv.engine.logs._tensorboard", lambda *_: None)
     (tmp_path / "log.txt").symlink_to("/dev/full")
     with RunLog(tmp_path, begin=0, end=10), pytest.raises(OSError, match=r"No space.*log\.txt"):
         logging.getLogger("iuv").info("a line")
     assert capsys.readouterr().err.endswith("a line\n")
+
+
+def test_a_log_that_cannot_begin_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # there is a notice to log
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    logger = logging.getLogger("iuv")
+    before = logger.level, list(logger.handlers)
+    with pytest.raises(OSError, match="No space"), RunLog(tmp_path, begin=0, end=10):
+        pass
+    assert (logger.level, logger.handlers) == before
 
 
 def test_going_on_removes_the_metrics_of_later_steps_and_half_lines(tmp_path):

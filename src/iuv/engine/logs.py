@@ -80,19 +80,20 @@ class RunLog:
         self._stack = ExitStack()
 
     def __enter__(self) -> RunLog:
-        level = _OURS.level
-        _OURS.setLevel(logging.INFO)
-        self._stack.callback(_OURS.setLevel, level)
-        for handler in (_Screen(self._console), _LogFile(self._folder / "log.txt")):
-            _OURS.addHandler(handler)
-            self._stack.callback(handler.close)
-            self._stack.callback(_OURS.removeHandler, handler)
-        _cut_metrics(self._folder / "metrics.json", self._begin)
-        self._tensorboard = _tensorboard(self._folder / "tensorboard", self._begin)
-        if self._tensorboard is not None:
-            self._stack.callback(self._tensorboard.close)
-        self._stack.enter_context(self._progress)
-        self._start = time.perf_counter()
+        with ExitStack() as opened:  # closed again if one of them cannot be opened
+            opened.callback(_OURS.setLevel, _OURS.level)
+            _OURS.setLevel(logging.INFO)
+            for handler in (_Screen(self._console), _LogFile(self._folder / "log.txt")):
+                opened.callback(handler.close)
+                opened.callback(_OURS.removeHandler, handler)
+                _OURS.addHandler(handler)
+            _cut_metrics(self._folder / "metrics.json", self._begin)
+            self._tensorboard = _tensorboard(self._folder / "tensorboard", self._begin)
+            if self._tensorboard is not None:
+                opened.callback(self._tensorboard.close)
+            opened.enter_context(self._progress)
+            self._start = time.perf_counter()
+            self._stack = opened.pop_all()
         return self
 
     def __exit__(
