@@ -1,0 +1,123 @@
+"""Smooth random fields for textures: the same numbers on every machine.
+
+Only +, -, × and look-ups after the integers of the generator: no function whose last bit
+depends on the processor. The fields wrap around, so that a few of them serve any position.
+
+Shapes: M points.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["FIELD_PERIOD", "VOLUME_PERIOD", "cell_index", "field", "field_at", "volume"]
+
+_Floats = npt.NDArray[np.float32]
+
+FIELD_PERIOD = 256
+"""Cells after which a plane field repeats; a power of two, so that wrapping is a bit mask."""
+VOLUME_PERIOD = 128
+"""Cells after which the noise volume repeats."""
+
+_COARSEST = 4  # cells of the first octave of a plane field
+
+
+def _smooth_upsample(cells: _Floats, axis: int) -> _Floats:
+    """Twice as many cells along an axis, by a wrapping cubic B-spline's subdivision."""
+    before, after = np.roll(cells, 1, axis), np.roll(cells, -1, axis)
+    even = (before + 6 * cells + after) / np.float32(8)
+    odd = (cells + after) / np.float32(2)
+    pairs = np.stack([even, odd], axis=axis + 1)
+    shape = list(cells.shape)
+    shape[axis] *= 2
+    return pairs.reshape(shape)
+
+
+@cache
+def field(index: int, persistence: float = 0.6) -> _Floats:
+    """A plane field of all octaves, wrapping.
+
+    Args:
+        index: which one; any integer ≥ 0.
+        persistence: how strong each octave is in terms of the one that is twice as coarse.
+
+    Returns:
+        [FIELD_PERIOD, FIELD_PERIOD], evenly spread over 0..1. Shared: do not write to it.
+    """
+    rng = np.random.Generator(np.random.PCG64([7919, index]))
+    cells = rng.random((_COARSEST, _COARSEST), dtype=np.float32) - np.float32(0.5)
+    weight = np.float32(1)
+    while len(cells) < FIELD_PERIOD:
+        cells = _smooth_upsample(_smooth_upsample(cells, 0), 1)
+        weight *= np.float32(persistence)
+        cells = cells + weight * (rng.random(cells.shape, dtype=np.float32) - np.float32(0.5))
+    flat = np.empty(cells.size, np.float32)
+    # ranks instead of values: every field then has the same histogram, whatever its octaves
+    flat[np.argsort(cells, axis=None, kind="stable")] = np.arange(cells.size, dtype=np.float32)
+    result = (flat / np.float32(cells.size)).reshape(cells.shape)
+    result.setflags(write=False)
+    return result
+
+
+def field_at(cells: _Floats, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> _Floats:
+    """A plane field between its cells, bilinearly, at any position.
+
+    Args:
+        cells: a field of `field`.
+        x: [...] in cells.
+        y: [...] in cells.
+
+    Returns:
+        [...] in 0..1.
+    """
+    x_floor, y_floor = np.floor(x), np.floor(y)
+    wrap = FIELD_PERIOD - 1
+    column = x_floor.astype(np.int64) & wrap
+    row = (y_floor.astype(np.int64) & wrap) * FIELD_PERIOD
+    column_next = (column + 1) & wrap
+    row_next = (row + FIELD_PERIOD) & (FIELD_PERIOD * FIELD_PERIOD - 1)
+    right = (x - x_floor).astype(np.float32)
+    down = (y - y_floor).astype(np.float32)
+    flat = cells.ravel()
+    top = flat[row + column]
+    top += right * (flat[row + column_next] - top)
+    bottom = flat[row_next + column]
+    bottom += right * (flat[row_next + column_next] - bottom)
+    result: _Floats = top + down * (bottom - top)
+    return result
+
+
+@cache
+def volume(index: int) -> npt.NDArray[np.int8]:
+    """A smooth wrapping field in space, three channels.
+
+    Its spots are about 16 cells wide, so that the nearest cell will do: interpolation between
+    eight neighbours would take most of the time of drawing a picture.
+
+    Returns:
+        [3, VOLUME_PERIOD ** 3] in -127..127. Shared: do not write to it.
+    """
+    rng = np.random.Generator(np.random.PCG64([104729, index]))
+    coarse = VOLUME_PERIOD // 16
+    cells = rng.random((coarse, coarse, coarse, 3), dtype=np.float32) - np.float32(0.5)
+    while len(cells) < VOLUME_PERIOD:
+        for axis in range(3):
+            cells = _smooth_upsample(cells, axis)
+        if len(cells) <= VOLUME_PERIOD // 4:
+            cells += np.float32(0.5) * (rng.random(cells.shape, dtype=np.float32) - np.float32(0.5))
+    spread = np.sort(np.abs(cells[::4, ::4, ::4]), axis=None)
+    levels = np.clip(cells * (127 / spread[int(0.95 * len(spread))]), -127, 127)
+    result = np.ascontiguousarray(levels.reshape(-1, 3).T).astype(np.int8)
+    result.setflags(write=False)
+    return result
+
+
+def cell_index(position: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+    """Where positions [3, M], in cells, lie in the arrays of `volume`: [M]."""
+    wrap = VOLUME_PERIOD - 1
+    x, y, z = (np.floor(axis).astype(np.int32) & wrap for axis in position)
+    index: npt.NDArray[np.int32] = (x * VOLUME_PERIOD + y) * VOLUME_PERIOD + z
+    return index
