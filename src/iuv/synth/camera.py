@@ -85,6 +85,10 @@ class Camera:
         """World points in camera coordinates: [3, M] → [3, M] metres."""
         return rotate(self.to_camera, points - self.position[:, None])
 
+    def to_world(self, points: _Floats) -> _Floats:
+        """Camera coordinates in the world: [3, M] → [3, M] metres."""
+        return rotate(self.to_camera.T, points) + self.position[:, None]
+
     def project(self, points: _Floats) -> _Floats:
         """World points in the picture: [3, M] → x and y in pixels and the depth in metres, [3, M].
 
@@ -101,7 +105,7 @@ class Camera:
         x = ((np.arange(self.width) - centre_x) / self.focal).astype(np.float32)
         y = ((np.arange(self.height) - centre_y) / self.focal).astype(np.float32)
         # to the world: the transposed rotation, row by row
-        along, down, ahead = self.to_camera.astype(np.float32)
+        right, down, ahead = self.to_camera.astype(np.float32)
         return np.stack(
-            [along[i] * x[None, :] + (down[i] * y[:, None] + ahead[i]) for i in range(3)]
+            [right[i] * x[None, :] + (down[i] * y[:, None] + ahead[i]) for i in range(3)]
         )

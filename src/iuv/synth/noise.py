@@ -9,6 +9,7 @@ Shapes: M points.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ __all__ = ["FIELD_PERIOD", "VOLUME_PERIOD", "cell_index", "field", "field_at", "
 
 _Floats = npt.NDArray[np.float32]
 
-FIELD_PERIOD = 256
+FIELD_PERIOD = 512
 """Cells after which a plane field repeats; a power of two, so that wrapping is a bit mask."""
 VOLUME_PERIOD = 128
 """Cells after which the noise volume repeats."""
@@ -38,14 +39,14 @@ def _smooth_upsample(cells: _Floats, axis: int) -> _Floats:
 
 @cache
 def field(index: int, persistence: float = 0.6) -> _Floats:
-    """A plane field of all octaves, wrapping.
+    """A plane field of many octaves, wrapping. Its smallest spots are a few cells wide.
 
     Args:
         index: which one; any integer ≥ 0.
         persistence: how strong each octave is in terms of the one that is twice as coarse.
 
     Returns:
-        [FIELD_PERIOD, FIELD_PERIOD], evenly spread over 0..1. Shared: do not write to it.
+        [FIELD_PERIOD ** 2], evenly spread over 0..1. Shared: do not write to it.
     """
     rng = np.random.Generator(np.random.PCG64([7919, index]))
     cells = rng.random((_COARSEST, _COARSEST), dtype=np.float32) - np.float32(0.5)
@@ -53,40 +54,24 @@ def field(index: int, persistence: float = 0.6) -> _Floats:
     while len(cells) < FIELD_PERIOD:
         cells = _smooth_upsample(_smooth_upsample(cells, 0), 1)
         weight *= np.float32(persistence)
-        cells = cells + weight * (rng.random(cells.shape, dtype=np.float32) - np.float32(0.5))
-    flat = np.empty(cells.size, np.float32)
+        if len(cells) < FIELD_PERIOD:
+            cells += weight * (rng.random(cells.shape, dtype=np.float32) - np.float32(0.5))
+    result = np.empty(cells.size, np.float32)
     # ranks instead of values: every field then has the same histogram, whatever its octaves
-    flat[np.argsort(cells, axis=None, kind="stable")] = np.arange(cells.size, dtype=np.float32)
-    result = (flat / np.float32(cells.size)).reshape(cells.shape)
+    order = np.argsort(cells, axis=None, kind="stable")
+    result[order] = np.arange(cells.size, dtype=np.float32) / np.float32(cells.size)
     result.setflags(write=False)
     return result
 
 
-def field_at(cells: _Floats, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> _Floats:
-    """A plane field between its cells, bilinearly, at any position.
-
-    Args:
-        cells: a field of `field`.
-        x: [...] in cells.
-        y: [...] in cells.
-
-    Returns:
-        [...] in 0..1.
-    """
-    x_floor, y_floor = np.floor(x), np.floor(y)
+def field_at(
+    cells: _Floats, x: npt.NDArray[np.floating[Any]], y: npt.NDArray[np.floating[Any]]
+) -> _Floats:
+    """A field of `field` at positions [...], in cells: the nearest one, [...] in 0..1."""
     wrap = FIELD_PERIOD - 1
-    column = x_floor.astype(np.int64) & wrap
-    row = (y_floor.astype(np.int64) & wrap) * FIELD_PERIOD
-    column_next = (column + 1) & wrap
-    row_next = (row + FIELD_PERIOD) & (FIELD_PERIOD * FIELD_PERIOD - 1)
-    right = (x - x_floor).astype(np.float32)
-    down = (y - y_floor).astype(np.float32)
-    flat = cells.ravel()
-    top = flat[row + column]
-    top += right * (flat[row + column_next] - top)
-    bottom = flat[row_next + column]
-    bottom += right * (flat[row_next + column_next] - bottom)
-    result: _Floats = top + down * (bottom - top)
+    column = np.floor(x).astype(np.int32) & wrap
+    row = np.floor(y).astype(np.int32) & wrap
+    result: _Floats = cells[row * FIELD_PERIOD + column]
     return result
 
 
@@ -115,7 +100,7 @@ def volume(index: int) -> npt.NDArray[np.int8]:
     return result
 
 
-def cell_index(position: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+def cell_index(position: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int32]:
     """Where positions [3, M], in cells, lie in the arrays of `volume`: [M]."""
     wrap = VOLUME_PERIOD - 1
     x, y, z = (np.floor(axis).astype(np.int32) & wrap for axis in position)

@@ -26,6 +26,7 @@ __all__ = ["NOTHING", "Raster", "rasterise"]
 
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[np.integer[Any]] | npt.NDArray[np.floating[Any]]
 
 NOTHING = -1
 """In place of a triangle where none is seen."""
@@ -48,7 +49,7 @@ class Raster:
     scale: _Floats
     """[K]: what the sum of the three is multiplied by to give the inverse depth."""
 
-    def weights(self, slot: npt.NDArray[Any], x: _Floats, y: _Floats) -> tuple[_Floats, _Floats]:
+    def weights(self, slot: npt.NDArray[Any], x: _Numbers, y: _Numbers) -> tuple[_Floats, _Floats]:
         """Perspective-correct weights of the corners, [3, M], and depth, [M], of some samples.
 
         Args:
