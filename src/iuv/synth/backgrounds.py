@@ -132,7 +132,7 @@ def _dot(vector: _Vector, rays: _Floats) -> _Floats:
 
 def _offset(plane: Plane, camera: Camera, direction: _Vector) -> np.float32:
     """How far the camera is from the plane's origin in a direction."""
-    away = camera.position - np.array(plane.origin)
+    away = (camera.position - np.array(plane.origin)).tolist()
     return np.float32(away[0] * direction[0] + away[1] * direction[1] + away[2] * direction[2])
 
 
@@ -156,7 +156,8 @@ def _meet(
     """Note where a plane is nearer than what has been met, in place: distance and its number."""
     normal = _normal(plane)
     toward = -_dot(normal, rays)
-    distance: _Floats = _offset(plane, camera, normal) / np.maximum(toward, np.float32(1e-6))
+    distance = np.full_like(toward, _offset(plane, camera, normal))
+    distance /= np.maximum(toward, np.float32(1e-6))
     closer = (toward > 1e-6) & (distance > 0) & (distance < nearest)
     if plane.width is not None or plane.outline is not None:
         (pixels,) = np.nonzero(closer)
@@ -183,7 +184,7 @@ def _paint_plane(
     there, distance = rays[:, pixels], nearest[pixels]
     u, v = _on_plane(plane, camera, there, distance)
     slant = np.maximum(-_dot(_normal(plane), there), np.float32(0.1))
-    footprint: _Floats = distance / (slant * np.float32(camera.focal))
+    footprint = (distance / (slant * np.float32(camera.focal))).astype(np.float32)
     painted = colour_at(plane.texture, u, v, footprint)
     share = np.ones(len(pixels), np.float32)
     for decor in plane.decor:

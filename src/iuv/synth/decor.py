@@ -154,7 +154,8 @@ def collage(
     families = [sample_colour(rng) for _ in range(int(rng.integers(3, 9)))]
     for number in range(shapes):
         colour = shaded(families[int(rng.integers(len(families)))], 0.5 + rng.random())
-        size = 0.6 * max(height, width) / (1 + 12 * number / shapes) * (0.3 + 0.7 * rng.random())
+        left = 1 - number / shapes
+        size = max(height, width) * (0.03 + 0.9 * left * left) * (0.3 + 0.7 * rng.random())
         centre = rng.random(2) * (width, height)
         points = (rng.random((int(rng.integers(3, 7)), 2)) - 0.5) * size + centre
         kind = rng.random()

@@ -123,17 +123,21 @@ def _falloff(height: int, width: int, strength: float) -> _Floats:
 
 def _moved(codes: _Codes, motion: tuple[int, int]) -> _Codes:
     """The mean of the picture on its way, as far forwards as backwards."""
-    steps = max(abs(motion[0]), abs(motion[1]))
-    reach = (steps + 1) // 2
+    reach = (max(abs(motion[0]), abs(motion[1])) + 1) // 2
     padded = np.pad(codes, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     height, width = codes.shape[:2]
     total = np.zeros(codes.shape, np.uint32)
-    for step in range(steps + 1):
-        # (2 step - steps) runs from -steps to steps; halves are rounded down
-        right, down = ((axis * (2 * step - steps)) // (2 * steps) for axis in motion)
-        total += padded[reach + down : reach + down + height, reach + right : reach + right + width]
-    mean: _Codes = (total // np.uint32(steps + 1)).astype(np.uint16)
+    for step in range(-reach, reach + 1):
+        right, down = (_nearest(axis * step, 2 * reach) + reach for axis in motion)
+        total += padded[down : down + height, right : right + width]
+    mean: _Codes = (total // np.uint32(2 * reach + 1)).astype(np.uint16)
     return mean
+
+
+def _nearest(value: int, divisor: int) -> int:
+    """The quotient, rounded, halves away from zero: the same to both sides."""
+    quotient = (2 * abs(value) + divisor) // (2 * divisor)
+    return quotient if value >= 0 else -quotient
 
 
 def _noisy(codes: _Codes, effects: Effects) -> _Codes:
@@ -183,7 +187,7 @@ def sample_effects(rng: np.random.Generator, *, outdoors: bool) -> Effects:
         blur=round(sigma, 3) if chance[4] < 0.5 else 0.0,
         motion=(angle[0], angle[1]) if chance[5] < (0.06 if outdoors else 0.12) else (0, 0),
         sharpen=round(rng.random(), 3) if chance[6] < 0.3 else 0.0,
-        noise=round((0.02 if outdoors else 0.05) * rng.random() ** 2, 5)
+        noise=round((0.02 if outdoors else 0.04) * rng.random() ** 2, 5)
         if chance[7] < 0.7
         else 0.0,
         jpeg=int(rng.integers(35, 98)) if chance[8] < 0.8 else None,

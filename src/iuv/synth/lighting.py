@@ -280,8 +280,8 @@ def sample_lighting(rng: np.random.Generator, *, outdoors: bool) -> Lighting:
     warmth = 0.2 * float(rng.random())
     tint = (1 + warmth, 1.0, 1 - warmth)
     if outdoors and mood < 0.5:  # sun
-        sun = _lamp(rng, (15, 75), tint, 0.7 + 0.6 * rng.random(), 0.02 + 0.06 * rng.random())
-        strength = 0.2 + 0.3 * rng.random()
+        sun = _lamp(rng, (15, 75), tint, 0.8 + 0.6 * rng.random(), 0.02 + 0.06 * rng.random())
+        strength = 0.15 + 0.25 * rng.random()
         return _under((sun,), (0.85, 0.95, 1.15), strength, 0.3)
     if mood < 0.6 and outdoors:  # a low sun, perhaps from behind
         sun = _lamp(rng, (8, 20), (1.3, 0.95, 0.65), 0.6 + 0.5 * rng.random(), 0.05)

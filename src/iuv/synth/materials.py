@@ -134,7 +134,7 @@ def _dots(pattern: Pattern, position: _Floats) -> _Index:
 
 
 def _camouflage(pattern: Pattern, position: _Floats) -> _Index:
-    spots = volume(0)[:, cell_index(_in_periods(pattern, position) * np.float32(8))]
+    spots = volume(0)[:, cell_index(_in_periods(pattern, position) * np.float32(24))]
     index = np.zeros(position.shape[1], np.int32)
     threshold = int(70 - 90 * pattern.share)
     for channel in range(min(len(pattern.colours) - 1, 3)):
@@ -313,7 +313,7 @@ def sample_cloth(rng: np.random.Generator, *, legs: bool = False) -> Pattern:
     kind: PatternKind = names[min(index, len(names) - 1)]
     if denim or (legs and rng.random() < 0.5):
         kind = "heather" if denim else "plain"
-    nearby = _jitter(rng, ground, 0.5)
+    nearby = _jitter(rng, ground, 0.3)
     others = tuple(sample_colour(rng) for _ in range(int(rng.integers(1, 4))))
     return Pattern(
         colours=(ground, nearby) if kind == "heather" else (ground, *others),
@@ -323,7 +323,7 @@ def sample_cloth(rng: np.random.Generator, *, legs: bool = False) -> Pattern:
         turned=rng.random() < 0.35,
         offset=_random_offset(rng),
         grain=0.08 * rng.random(),
-        mottle=0.02 + 0.12 * rng.random(),
+        mottle=0.02 + 0.08 * rng.random(),
         folds=0.15 + 0.5 * rng.random(),
         gloss=0.3 * rng.random() ** 2,
         soft=0.1,

@@ -13,6 +13,7 @@ from iuv.synth.backgrounds import Backdrop, Picture, Plane, Planes, Sky
 from iuv.synth.camera import Camera
 from iuv.synth.decor import Decor, DecorKind, Outline, collage
 from iuv.synth.materials import Colour, sample_colour
+from iuv.synth.noise import field, field_at
 from iuv.synth.textures import Texture, mixed, sample_texture, shaded
 
 __all__ = ["sample_indoors", "sample_outdoors", "sample_studio", "sample_wild"]
@@ -328,5 +329,12 @@ def sample_studio(
 
 def sample_wild(rng: np.random.Generator, camera: Camera) -> Backdrop:
     """No place at all: overlapping shapes, so that a detector trusts no kind of background."""
-    image = collage(rng, camera.height, camera.width, int(rng.integers(20, 250)))
+    shape = (camera.height, camera.width)
+    image = collage(rng, *shape, int(rng.integers(20, 250)))
+    rows, columns = np.indices(shape, np.float32)
+    fine, coarse = (0.3 + 4 * rng.random(2)).tolist()
+    spots = field_at(field(int(rng.integers(4)), 0.85), columns * fine, rows * fine)
+    spots += field_at(field(int(rng.integers(4)), 0.55), rows * coarse / 4, columns * coarse / 4)
+    gain = 256 + (spots * np.float32(rng.random() * 256) - np.float32(128)).astype(np.int32)
+    image = np.clip((image * gain[:, :, None]) >> 8, 0, 255).astype(np.uint8)
     return Picture(image=image, crop=(1.0, 0.5, 0.5))

@@ -26,6 +26,7 @@ from iuv.synth.shading import Thing
 __all__ = ["Actor", "PeopleSource", "Person", "Scene", "sample_scene"]
 
 _Floats = npt.NDArray[np.float64]
+_Box = tuple[float, float, float, float, float]
 
 _EXACT = 2.0**16
 _HIPS, _KNEES = (11, 12), (13, 14)  # of COCO's keypoints
@@ -119,6 +120,16 @@ def _radius(person: Person) -> float:
     return max(0.22, float(spread.max()))
 
 
+def _box_of(camera: Camera, item: Thing) -> _Box:
+    """Where something is in the picture, cut to it, and its least depth."""
+    x, y, depth = camera.project(item.mesh.vertices.T)
+    near = float(depth.min())
+    if near <= 0:  # some of it is behind the camera: it may be anywhere
+        return 0.0, 0.0, float(camera.width), float(camera.height), near
+    across, down = np.clip(x, 0, camera.width), np.clip(y, 0, camera.height)
+    return float(across.min()), float(down.min()), float(across.max()), float(down.max()), near
+
+
 class _Stage:
     """People and things, placed one after the other where there is room."""
 
@@ -130,6 +141,7 @@ class _Stage:
         self.props: list[Thing] = []
         self.taken: list[tuple[float, float, float]] = []
         self.depths: list[float] = []
+        self.boxes: list[_Box] = []
         self.camera: Camera
 
     def place_first(self, person: Person) -> None:
@@ -158,8 +170,10 @@ class _Stage:
                 column = self.camera.width * (1.1 * float(rng.random()) - 0.05)
                 place = on_ground(self.camera, column, min(depth, tallest))
             if self._is_seen(place) and free(place, self.taken, close * radius):
-                self._add(_placed(person, _sample_yaw(rng), place), place, radius)
-                return
+                actor = _placed(person, _sample_yaw(rng), place)
+                if not self._hides(actor, 0.8):
+                    self._add(actor, place, radius)
+                    return
 
     def _is_seen(self, place: tuple[float, float]) -> bool:
         """Whether some of somebody at a place would be in the picture, not too near."""
@@ -173,6 +187,20 @@ class _Stage:
         self.people.append(actor)
         self.taken.append((*place, radius))
         self.depths.append(float(self.camera.project(actor.keypoints.T)[2].mean()))
+        self.boxes.append(_box_of(self.camera, actor))
+
+    def _hides(self, item: Thing, most: float) -> bool:
+        """Whether something is at the camera, or before more than a share of somebody."""
+        left, top, right, bottom, near = _box_of(self.camera, item)
+        if near < 0.3:
+            return True
+        for (x_low, y_low, x_high, y_high, _), depth in zip(self.boxes, self.depths, strict=True):
+            width = min(right, x_high) - max(left, x_low)
+            height = min(bottom, y_high) - max(top, y_low)
+            area = max((x_high - x_low) * (y_high - y_low), 1.0)
+            if near < depth and min(width, height) > 0 and width * height > most * area:
+                return True
+        return False
 
     def seat_people(self) -> None:
         """Put something under those who sit in the air."""
@@ -201,13 +229,17 @@ class _Stage:
             if not free(place, clear, room):
                 continue
             if rng.random() < 0.3:
-                self.props.append(sample_confuser(rng, place))
+                item = sample_confuser(rng, place)
             else:
-                self.props.append(sample_furniture(rng, place, outdoors=outdoors))
-            self.taken.append((*place, 0.4))
+                item = sample_furniture(rng, place, outdoors=outdoors)
+            if not self._hides(item, 0.6):
+                self.props.append(item)
+                self.taken.append((*place, 0.4))
         if rng.random() < 0.07:
             place = on_ground(self.camera, self.camera.width * rng.random(), 0.6 * self.depths[0])
-            self.props.append(sample_hanging(rng, place, float(self.camera.position[1])))
+            item = sample_hanging(rng, place, float(self.camera.position[1]))
+            if not self._hides(item, 0.5):
+                self.props.append(item)
 
 
 def _sample_backdrop(stage: _Stage, backgrounds: Backgrounds | None, *, outdoors: bool) -> Backdrop:

@@ -19,6 +19,8 @@ from iuv.synth.noise import field, field_at
 __all__ = ["Texture", "TextureKind", "colour_at", "mixed", "sample_texture", "shaded"]
 
 _Floats = npt.NDArray[np.float32]
+_LARGE, _FINE, _SPOTS, _SPECKS = range(4)  # which noise of a texture
+
 TextureKind: TypeAlias = Literal["plain", "tiles", "planks", "checks", "stripes", "organic"]
 
 
@@ -66,11 +68,17 @@ def _visible(period: float, footprint: _Floats) -> _Floats:
 
 def _noise(texture: Texture, which: int, u: _Floats, v: _Floats, per_metre: float) -> _Floats:
     """[M] in -1..1, of some cells of a field per metre."""
-    cells = field((texture.seed + which) % 4, 0.85 if which & 1 else 0.55)
+    cells = field((texture.seed + which) % 4, 0.85 if which in (_FINE, _SPECKS) else 0.55)
     shift = np.float32(37 * (texture.seed & 255) + 101 * which)
     scale = np.float32(per_metre)
-    value: _Floats = field_at(cells, u * scale + shift, v * scale - shift) * 2 - 1
-    return value
+    near = field_at(cells, u * scale + shift, v * scale - shift)
+    if which not in (_LARGE, _SPOTS):
+        value: _Floats = near * 2 - 1
+        return value
+    # fields repeat after a few spots; two of different scale do so together only far away
+    far = field_at(cells, v * (scale * np.float32(0.29)) + shift, u * (scale * np.float32(0.31)))
+    both: _Floats = near * np.float32(1.2) + far * np.float32(0.8) - 1
+    return both
 
 
 def _cell_noise(texture: Texture, column: _Floats, row: _Floats) -> _Floats:
@@ -102,21 +110,21 @@ def _pattern(texture: Texture, u: _Floats, v: _Floats, seen: _Floats) -> tuple[_
         share, gain = _tiles(texture, u, v, seen)
         if texture.kind == "planks":
             stretched = np.float32(0.08)
-            gain = gain + np.float32(0.12) * seen * _noise(texture, 1, u * stretched, v, 300)
+            gain = gain + np.float32(0.12) * seen * _noise(texture, _FINE, u * stretched, v, 300)
         return share, gain
     if texture.kind == "checks":
         cell = np.floor(u / np.float32(texture.size[0])) + np.floor(v / np.float32(texture.size[1]))
-        odd = cell - 2 * np.floor(cell * np.float32(0.5))
+        odd: _Floats = cell - 2 * np.floor(cell * np.float32(0.5))
         return np.float32(0.5) + (odd - np.float32(0.5)) * seen, ones
     if texture.kind == "stripes":
         place = u / np.float32(texture.size[0])
-        share = np.float32(texture.joint)
-        striped = (place - np.floor(place) < share).astype(np.float32)
-        return share + (striped - share) * seen, ones
+        mean = np.float32(texture.joint)
+        striped = (place - np.floor(place) < mean).astype(np.float32)
+        return mean + (striped - mean) * seen, ones
     if texture.kind == "organic":
         # the coarsest spots of a field are 128 cells wide
-        spots = _noise(texture, 1, u, v, 128 / texture.size[0])
-        fine = _noise(texture, 3, u, v, 900 / texture.size[0])
+        spots = _noise(texture, _SPOTS, u, v, 128 / texture.size[0])
+        fine = _noise(texture, _SPECKS, u, v, 900 / texture.size[0])
         near = _visible(texture.size[0] / 20, 2 * (1 - seen) * np.float32(texture.size[0]))
         return np.clip(np.float32(0.5) + np.float32(0.9) * spots * seen, 0, 1), 1 + (
             np.float32(texture.variation) * fine * near
@@ -137,9 +145,9 @@ def colour_at(texture: Texture, u: _Floats, v: _Floats, footprint: _Floats) -> _
         [3, M] sRGB in 0..1.
     """
     share, gain = _pattern(texture, u, v, _visible(min(texture.size), footprint))
-    gain = gain * (np.float32(1) + np.float32(texture.mottle) * _noise(texture, 0, u, v, 60))
+    gain = gain * (np.float32(1) + np.float32(texture.mottle) * _noise(texture, _LARGE, u, v, 60))
     (near,) = np.nonzero(footprint < 0.02)
-    fine = _noise(texture, 1, u[near], v[near], 700) * _visible(0.02, footprint[near])
+    fine = _noise(texture, _FINE, u[near], v[near], 700) * _visible(0.02, footprint[near])
     gain[near] *= np.float32(1) + np.float32(texture.grain) * fine
     first, second = (np.array(colour, np.float32)[:, None] for colour in texture.colours)
     colour: _Floats = (first + (second - first) * share) * gain
@@ -186,7 +194,7 @@ def sample_texture(
     if where == "ground" and pick < 0.75:
         colour = _any_of(rng, _EARTHS if pick < 0.5 else _STONES)
         return Texture(
-            colours=(colour, shaded(colour, 0.75 + 0.4 * rng.random())),
+            colours=(colour, shaded(colour, 0.8 + 0.3 * rng.random())),
             kind="organic",
             size=(1.5, 1.5),
             variation=0.05 + 0.2 * rng.random(),
@@ -225,7 +233,9 @@ def _masonry(rng: np.random.Generator, seed: int, *, brick: bool) -> Texture:
 def _interior(rng: np.random.Generator, seed: int, *, floor: bool) -> Texture:
     """Paint, wallpaper, panels, carpets and tiles."""
     paint = rng.random() < (0.25 if floor else 0.7)
-    colour = _any_of(rng, _PAINTS) if paint else sample_colour(rng)
+    colour = _any_of(rng, _PAINTS)
+    if not paint:
+        colour = mixed(colour, sample_colour(rng), rng.random())
     kinds: tuple[TextureKind, ...] = ("tiles", "organic", "checks") if floor else (
         "plain", "plain", "plain", "stripes", "tiles", "organic"
     )  # fmt: skip
