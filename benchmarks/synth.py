@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from iuv.synth.body import sample_person
+from iuv.synth.person import sample_person
 from iuv.synth.render import render
 from iuv.synth.scene import Scene, sample_scene
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from capsules import capsule_person
-from iuv.synth.backgrounds import Backgrounds, Picture, Plane, Planes, Sky
+from iuv.synth.backgrounds import Backdrop, Backgrounds, Picture, Plane, Planes, Sky, View
 from iuv.synth.camera import Camera, focal_of_view
 from iuv.synth.decor import Decor, Outline, collage, outlined
 from iuv.synth.places import sample_indoors, sample_outdoors, sample_studio, sample_wild
@@ -21,6 +21,18 @@ CAMERA = Camera(H, W, focal_of_view(50, H), np.array([0.5, 1.5, 4.0]), np.diag([
 SKY = Sky(zenith=(0, 0, 1), horizon=(0, 0, 1))
 
 
+def paint(backdrop: Backdrop) -> View:
+    """All pixels, as pictures."""
+    view = backdrop.paint(CAMERA, np.arange(H * W))
+    return View(
+        view.colour.reshape(3, H, W),
+        view.points.reshape(3, H, W),
+        view.normals.reshape(3, H, W),
+        view.lit.reshape(H, W),
+        view.relative,
+    )
+
+
 def flat(*colour: float) -> Texture:
     return Texture(colours=(colour, colour), mottle=0, grain=0)
 
@@ -30,7 +42,7 @@ WALL = Plane(origin=(0, 0, -3), across=(1, 0, 0), up=(0, 1, 0), texture=flat(0, 
 
 
 def test_floor_and_sky_meet_at_the_horizon():
-    view = Planes(planes=(FLOOR,), sky=SKY).paint(CAMERA)
+    view = paint(Planes(planes=(FLOOR,), sky=SKY))
     below = np.arange(H) > (H - 1) / 2
     assert (view.colour[0][below] == 1).all()
     assert (view.colour[2][~below] == 1).all()
@@ -44,14 +56,22 @@ def test_floor_and_sky_meet_at_the_horizon():
 
 
 def test_the_nearest_plane_is_seen_from_its_front_only():
-    view = Planes(planes=(FLOOR, WALL), sky=SKY).paint(CAMERA)
+    view = paint(Planes(planes=(FLOOR, WALL), sky=SKY))
     wall = view.colour[1] == 1
     assert wall[: H // 2].all()
     bottom = CAMERA.project(np.array([[0.0], [0.0], [-3.0]]))[1, 0]
     assert wall[int(bottom) - 1].all()
     assert not wall[int(bottom) + 2].any()
     back = Plane(origin=(0, 0, -3), across=(-1, 0, 0), up=(0, 1, 0), texture=flat(0, 1, 0))
-    assert not (Planes(planes=(back,), sky=SKY).paint(CAMERA).colour[1] == 1).any()
+    assert not (paint(Planes(planes=(back,), sky=SKY)).colour[1] == 1).any()
+
+
+def test_some_pixels_are_as_all_of_them():
+    planes = Planes(planes=(FLOOR, WALL), sky=SKY)
+    some = np.array([3, 700, 2000, 2399])
+    few, every = planes.paint(CAMERA, some), planes.paint(CAMERA, np.arange(H * W))
+    np.testing.assert_array_equal(few.colour, every.colour[:, some])
+    np.testing.assert_array_equal(few.points, every.points[:, some])
 
 
 def test_what_shines_takes_no_light():
@@ -59,7 +79,7 @@ def test_what_shines_takes_no_light():
     plane = Plane(
         origin=(0, 0, -3), across=(1, 0, 0), up=(0, 1, 0), texture=flat(0, 1, 0), decor=(window,)
     )
-    view = Planes(planes=(plane,), sky=SKY).paint(CAMERA)
+    view = paint(Planes(planes=(plane,), sky=SKY))
     left, top, _ = CAMERA.project(np.array([[0.0], [2.0], [-3.0]]))[:, 0]
     right, low, _ = CAMERA.project(np.array([[1.0], [1.0], [-3.0]]))[:, 0]
     rows, columns = np.indices((H, W))
@@ -94,11 +114,11 @@ def test_textures_fade_far_away(kind: str):
 def test_a_picture_fills_the_frame():
     image = np.zeros((80, 80, 3), np.uint8)
     image[:, :40, 0] = 255
-    view = Picture(image=image, crop=(1.0, 0.5, 0.5)).paint(CAMERA)
+    view = paint(Picture(image=image, crop=(1.0, 0.5, 0.5)))
     assert view.colour.shape == (3, H, W)
     assert (view.colour[0, :, : W // 2 - 2] == 1).all()
     assert (view.colour[0, :, W // 2 + 2 :] == 0).all()
-    mirrored = Picture(image=image, crop=(1.0, 0.5, 0.5), flip=True).paint(CAMERA)
+    mirrored = paint(Picture(image=image, crop=(1.0, 0.5, 0.5), flip=True))
     np.testing.assert_array_equal(mirrored.colour, view.colour[:, :, ::-1])
     assert view.relative
     assert not view.lit[: H // 2].any()
@@ -109,7 +129,7 @@ def test_places():
     for seed in range(6):
         rng = np.random.Generator(np.random.PCG64(seed))
         for place in (sample_indoors, sample_outdoors, sample_studio):
-            view = place(rng, CAMERA, 4.0, 1.0).paint(CAMERA)
+            view = paint(place(rng, CAMERA, 4.0, 1.0))
             assert np.isfinite(view.colour).all()
             assert view.colour.min() >= 0
             # nobody stands behind a wall: what is behind them is at least as far away
@@ -117,7 +137,7 @@ def test_places():
             middle = CAMERA.project(view.points[:, H // 2 - 1, W // 2][:, None].astype(float))[2, 0]
             assert depth.min() > 0
             assert view.lit[H // 2 - 1, W // 2] == 0 or middle > 4.0
-        assert sample_wild(rng, CAMERA).paint(CAMERA).colour.std() > 0.02
+        assert paint(sample_wild(rng, CAMERA)).colour.std() > 0.02
 
 
 def test_a_collage_covers_its_ground():

@@ -25,11 +25,10 @@ LIGHT = Lighting(lights=(), sky=(1.0, 1.0, 1.0), bounce=(1.0, 1.0, 1.0), occlusi
 class Green:
     """Nothing but green, which shines."""
 
-    def paint(self, camera: Camera) -> View:
-        shape = (camera.height, camera.width)
-        colour = np.zeros((3, *shape), np.float32)
+    def paint(self, camera: Camera, pixels: np.ndarray) -> View:
+        colour = np.zeros((3, len(pixels)), np.float32)
         colour[1] = 1
-        nothing = np.zeros((3, *shape), np.float32)
+        nothing = np.zeros_like(colour)
         return View(colour=colour, points=nothing, normals=nothing, lit=nothing[0])
 
 
@@ -201,10 +200,10 @@ def test_sides_of_the_body():
 
 def test_a_shadow_falls_away_from_the_light():
     class Floor(Green):
-        def paint(self, camera: Camera) -> View:
-            rays = camera.rays()
+        def paint(self, camera: Camera, pixels: np.ndarray) -> View:
+            rays = camera.rays().reshape(3, -1)[:, pixels]
             distance = camera.position[1] / np.maximum(-rays[1], 1e-3)
-            points = rays * distance + camera.position[:, None, None]
+            points = rays * distance + camera.position[:, None]
             up = np.zeros_like(rays)
             up[1] = 1
             lit = (rays[1] < -0.02).astype(np.float32)

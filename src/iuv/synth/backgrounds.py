@@ -3,7 +3,7 @@
 A plane is met by the ray of every pixel; the nearest one is seen. Pixels know where in the world
 they are, so that people's shadows fall on floors and walls.
 
-Shapes: H and W of the picture, M pixels; one axis per row: [3, M].
+Shapes: M pixels; one axis per row: [3, M].
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from iuv.synth.textures import Texture, colour_at
 __all__ = ["Backdrop", "Backgrounds", "Picture", "Plane", "Planes", "Sky", "View"]
 
 _Floats = npt.NDArray[np.float32]
+_Ints = npt.NDArray[np.int64]
 _Vector = tuple[float, float, float]
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -33,16 +34,16 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A background as a camera sees it."""
+    """A background as a camera sees it in some pixels."""
 
     colour: _Floats
-    """[3, H, W] sRGB in 0..1, as in light of strength 1."""
+    """[3, M] sRGB in 0..1, as in light of strength 1."""
     points: _Floats
-    """[3, H, W]: where in the world each pixel is; anywhere where `lit` is 0."""
+    """[3, M]: where in the world each pixel is; anywhere where `lit` is 0."""
     normals: _Floats
-    """[3, H, W], of length 1."""
+    """[3, M], of length 1."""
     lit: _Floats
-    """[H, W]: how much of the colour depends on the scene's light: 0 for what shines itself."""
+    """[M]: how much of the colour depends on the scene's light: 0 for what shines itself."""
     relative: bool = False
     """The colour is already that of the lit place: only shadows are to be added."""
 
@@ -50,8 +51,8 @@ class View:
 class Backdrop(Protocol):
     """Anything that can be behind people."""
 
-    def paint(self, camera: Camera) -> View:
-        """What the camera sees of it."""
+    def paint(self, camera: Camera, pixels: _Ints) -> View:
+        """What the camera sees of it in some pixels, [M]: row x W + column of each."""
         ...
 
 
@@ -93,30 +94,38 @@ class Planes:
     planes: tuple[Plane, ...]
     sky: Sky
 
-    def paint(self, camera: Camera) -> View:
-        """What the camera sees of it."""
-        rays = camera.rays().reshape(3, -1)
-        count = rays.shape[1]
+    def paint(self, camera: Camera, pixels: _Ints) -> View:
+        """What the camera sees of it in some pixels, [M]: row x W + column of each."""
+        rays = np.take(camera.rays().reshape(3, -1), pixels, axis=1)
+        count = len(pixels)
         nearest = np.full(count, np.float32(1e6))
         number = np.full(count, len(self.planes), np.int32)
         for index, plane in enumerate(self.planes):
             _meet(plane, camera, rays, nearest, number, index)
-        colour, points = np.empty_like(rays), np.zeros_like(rays)
+        colour = np.empty_like(rays)
         lit = np.zeros(count, np.float32)
         normals = np.array([*(_normal(plane) for plane in self.planes), (0, 1, 0)], np.float32)
         for index, plane in enumerate(self.planes):
-            (pixels,) = np.nonzero(number == index)
-            if len(pixels):
-                _paint_plane(plane, camera, rays, nearest, pixels, (colour, points, lit))
-        (pixels,) = np.nonzero(number == len(self.planes))
-        colour[:, pixels] = _sky_colour(self.sky, rays[:, pixels])
-        shape = (camera.height, camera.width)
+            (seen,) = np.nonzero(number == index)
+            if len(seen):
+                there = np.take(rays, seen, axis=1)
+                painted, lit[seen] = _paint_plane(plane, camera, there, nearest[seen])
+                _put(colour, seen, painted)
+        (seen,) = np.nonzero(number == len(self.planes))
+        _put(colour, seen, _sky_colour(self.sky, np.take(rays, seen, axis=1)))
+        position = camera.position.astype(np.float32)[:, None]
         return View(
-            colour=colour.reshape(3, *shape),
-            points=points.reshape(3, *shape),
-            normals=np.ascontiguousarray(normals.T)[:, number].reshape(3, *shape),
-            lit=lit.reshape(shape),
+            colour=colour,
+            points=rays * nearest + position,
+            normals=np.take(np.ascontiguousarray(normals.T), number, axis=1),
+            lit=lit,
         )
+
+
+def _put(into: _Floats, place: _Ints, values: _Floats) -> None:
+    """Write values [3, n] to places [n] of [3, M]; row by row, which is much faster."""
+    for row, value in zip(into, values, strict=True):
+        row[place] = value
 
 
 def _normal(plane: Plane) -> _Vector:
@@ -161,7 +170,7 @@ def _meet(
     closer = (toward > 1e-6) & (distance > 0) & (distance < nearest)
     if plane.width is not None or plane.outline is not None:
         (pixels,) = np.nonzero(closer)
-        there = rays[:, pixels]
+        there = np.take(rays, pixels, axis=1)
         u, v = _on_plane(plane, camera, there, distance[pixels])
         if plane.width is not None:
             closer[pixels] &= (u > 0) & (u < np.float32(plane.width))
@@ -172,25 +181,17 @@ def _meet(
 
 
 def _paint_plane(
-    plane: Plane,
-    camera: Camera,
-    rays: _Floats,
-    nearest: _Floats,
-    pixels: npt.NDArray[np.int64],
-    into: tuple[_Floats, _Floats, _Floats],
-) -> None:
-    """Write colour, points and lit of the pixels where a plane is seen."""
-    colour, points, lit = into
-    there, distance = rays[:, pixels], nearest[pixels]
-    u, v = _on_plane(plane, camera, there, distance)
-    slant = np.maximum(-_dot(_normal(plane), there), np.float32(0.1))
+    plane: Plane, camera: Camera, rays: _Floats, distance: _Floats
+) -> tuple[_Floats, _Floats]:
+    """Colour [3, M] and share of light [M] of a plane, where rays meet it at some distances."""
+    u, v = _on_plane(plane, camera, rays, distance)
+    slant = np.maximum(-_dot(_normal(plane), rays), np.float32(0.1))
     footprint = (distance / (slant * np.float32(camera.focal))).astype(np.float32)
     painted = colour_at(plane.texture, u, v, footprint)
-    share = np.ones(len(pixels), np.float32)
+    lit = np.ones(len(distance), np.float32)
     for decor in plane.decor:
-        decorate(decor, u, v, painted, share)
-    colour[:, pixels], lit[pixels] = painted, share
-    points[:, pixels] = there * distance + camera.position.astype(np.float32)[:, None]
+        decorate(decor, u, v, painted, lit)
+    return painted, lit
 
 
 def _sky_colour(sky: Sky, rays: _Floats) -> _Floats:
@@ -220,8 +221,8 @@ class Picture:
     """Size of what is seen as a share of the largest cut that fits, 0..1; its place in 0..1."""
     flip: bool = False
 
-    def paint(self, camera: Camera) -> View:
-        """What the camera sees of it."""
+    def paint(self, camera: Camera, pixels: _Ints) -> View:
+        """What the camera sees of it in some pixels, [M]: row x W + column of each."""
         height, width = self.image.shape[:2]
         scale = min(height / camera.height, width / camera.width) * self.crop[0]
         rows = min(max(int(camera.height * scale), 1), height)
@@ -231,16 +232,15 @@ class Picture:
         image = resize(np.ascontiguousarray(cut), (camera.height, camera.width))
         if self.flip:
             image = image[:, ::-1]
-        rays = camera.rays()
+        rays = np.take(camera.rays().reshape(3, -1), pixels, axis=1)
         down = np.maximum(-rays[1], np.float32(1e-3))
         distance = np.minimum(np.float32(camera.position[1]) / down, np.float32(1000))
         normals = np.zeros_like(rays)
         normals[1] = 1
-        position = camera.position.astype(np.float32)[:, None, None]
-        colour = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
+        colour = np.ascontiguousarray(image.reshape(-1, 3)[pixels].T).astype(np.float32)
         return View(
             colour=colour * np.float32(1 / 255),
-            points=rays * distance + position,
+            points=rays * distance + camera.position.astype(np.float32)[:, None],
             normals=normals,
             lit=(rays[1] < np.float32(-0.02)).astype(np.float32) * np.float32(0.8),
             relative=True,

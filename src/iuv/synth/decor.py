@@ -55,8 +55,10 @@ def decorate(decor: Decor, u: _Floats, v: _Floats, colour: _Floats, lit: _Floats
     up = (v[inside] - low) / (high - low)
     frame, drawn = _decor_colour(decor, across, up)
     if decor.kind == "facade":  # windows in the wall, which is seen between them
-        inside, drawn = inside[~frame], drawn[:, ~frame]
-    colour[:, inside] = drawn
+        glass = np.flatnonzero(~frame)
+        inside, drawn = inside[glass], np.take(drawn, glass, axis=1)
+    for into, value in zip(colour, drawn, strict=True):
+        into[inside] = value
     if decor.shines:
         lit[inside] = 0
 

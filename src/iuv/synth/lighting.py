@@ -106,9 +106,9 @@ class ShadowMap:
         row = np.floor((up - np.float32(self.origin[1])) * scale[1]).astype(np.int32)
         (inside,) = np.nonzero((column >= 0) & (column < width) & (row >= 0) & (row < height))
         result = np.ones(points.shape[1], np.float32)
-        place = row[inside] * np.int32(width) + column[inside]
-        behind = np.maximum(self.mean[place] - towards[inside] - np.float32(self.bias), 0)
-        spread = self.variance[place] + np.float32(1e-4)
+        place = row.take(inside) * np.int32(width) + column.take(inside)
+        behind = np.maximum(self.mean.take(place) - towards.take(inside) - np.float32(self.bias), 0)
+        spread = self.variance.take(place) + np.float32(1e-4)
         visible = spread / (spread + behind * behind)
         # the bound leaks light where several surfaces overlap: its lower part is cut off
         result[inside] = np.maximum(visible * np.float32(1.25) - np.float32(0.25), 0)

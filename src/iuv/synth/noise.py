@@ -71,7 +71,7 @@ def field_at(
     wrap = FIELD_PERIOD - 1
     column = np.floor(x).astype(np.int32) & wrap
     row = np.floor(y).astype(np.int32) & wrap
-    result: _Floats = cells[row * FIELD_PERIOD + column]
+    result: _Floats = cells.take(row * np.int32(FIELD_PERIOD) + column)
     return result
 
 

@@ -58,7 +58,8 @@ class Raster:
             y: [M] rows of the grid.
         """
         first, second, third = (
-            edge[0][slot] * x + (edge[1][slot] * y + edge[2][slot]) for edge in self.edges
+            edge[0].take(slot) * x + (edge[1].take(slot) * y + edge[2].take(slot))
+            for edge in self.edges
         )
         total = first + second + third
         return np.stack([first, second, third]) / total, 1 / (total * self.scale[slot])
@@ -78,7 +79,7 @@ def rasterise(
     """
     face, low, high = _candidates(corners, faces, height, width)
     edges, scale, kept = _edges(corners, faces[face])
-    face, low, high = face[kept], low[:, kept], high[:, kept]
+    face, low, high = face[kept], np.take(low, kept, axis=1), np.take(high, kept, axis=1)
     fragment_slot, fragment_place, inverse_depth = _fragments(edges, scale, low, high)
     # nearest first, then the lowest number: one integer that grows with 1 / depth. A positive
     # float's bits, read as an integer, are in the order of the floats.
@@ -115,12 +116,12 @@ def _candidates(
         low[axis] = np.where(crossing, 0, np.clip(start, 0, size))
         high[axis] = np.where(crossing, size - 1, np.clip(end, -1, size - 1))
     (kept,) = np.nonzero((low[0] <= high[0]) & (low[1] <= high[1]))
-    return face[kept], low[:, kept], high[:, kept]
+    return face[kept], np.take(low, kept, axis=1), np.take(high, kept, axis=1)
 
 
 def _edges(corners: _Floats, faces: npt.NDArray[np.integer[Any]]) -> tuple[_Floats, _Floats, _Ints]:
     """Edge functions [3, 3, K] and scales [K] of the faces that show their front, and which."""
-    points = [corners[:, faces[:, corner]] for corner in range(3)]
+    points = [np.take(corners, faces[:, corner], axis=1) for corner in range(3)]
     edges = np.empty((3, 3, len(faces)))
     for corner in range(3):
         # the front's determinant is negative, so the order is turned: inside is positive
@@ -131,7 +132,7 @@ def _edges(corners: _Floats, faces: npt.NDArray[np.integer[Any]]) -> tuple[_Floa
     x, y, z = points[0]
     determinant = x * edges[0, 0] + y * edges[0, 1] + z * edges[0, 2]
     (kept,) = np.nonzero(determinant > _FLAT)
-    return edges[:, :, kept], 1 / determinant[kept], kept
+    return np.take(edges, kept, axis=2), 1 / determinant[kept], kept
 
 
 def _fragments(
@@ -140,14 +141,14 @@ def _fragments(
     """All samples inside triangles: slot [M], column and row [2, M], inverse depth [M]."""
     rows = high[1] - low[1] + 1
     slot = np.repeat(np.arange(len(rows)), rows)
-    y = _counted(rows) + low[1][slot]
-    start, end = low[0][slot].astype(np.float64), high[0][slot].astype(np.float64)
+    y = _counted(rows) + low[1].take(slot)
+    start, end = low[0].take(slot).astype(np.float64), high[0].take(slot).astype(np.float64)
     behind = end + 1  # where a row that misses the triangle begins
     inverse = np.zeros(len(slot))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for edge in edges:
-            slope = edge[0][slot]
-            rest = edge[1][slot] * y + edge[2][slot]
+            slope = edge[0].take(slot)
+            rest = edge[1].take(slot) * y + edge[2].take(slot)
             inverse += rest
             bound = -rest / slope
             np.copyto(start, np.maximum(start, bound), where=slope > 0)
@@ -156,12 +157,12 @@ def _fragments(
     first = np.ceil(np.minimum(start, behind)).astype(np.int64)
     count = np.maximum(np.floor(np.maximum(end, -1.0)).astype(np.int64) - first + 1, 0)
     slope = (edges[0, 0] + edges[1, 0] + edges[2, 0]) * scale
-    inverse *= scale[slot]
+    inverse *= scale.take(slot)
     row = np.repeat(np.arange(len(slot)), count)
-    x = _counted(count) + first[row]
-    slot = slot[row]
-    inverse_depth = slope[slot] * x + inverse[row]
-    place = np.stack([x, y[row]])
+    x = _counted(count) + first.take(row)
+    slot = slot.take(row)
+    inverse_depth = slope.take(slot) * x + inverse.take(row)
+    place = np.stack([x, y.take(row)])
     seen = (inverse_depth > 0) & (inverse_depth < 1 / _NEAR)
     if not seen.all():
         slot, place, inverse_depth = slot[seen], place[:, seen], inverse_depth[seen]

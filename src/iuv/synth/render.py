@@ -73,12 +73,6 @@ def render(scene: Scene) -> Frame:
     return _frame(rgb, surfaces, raster)
 
 
-def _where(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows and columns where a mask [H, W] is true; much faster than in two dimensions."""
-    rows, columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    return rows, columns
-
-
 def _shadow_maps(surfaces: Surfaces, lighting: Lighting) -> list[ShadowMap | None]:
     sky = cast(surfaces.casters, (0.0, 1.0, 0.0), _SKY_SOFTNESS) if lighting.occlusion else None
     lamps = [
@@ -107,19 +101,24 @@ def _background(
     scene: Scene, maps: list[ShadowMap | None], wanted: npt.NDArray[np.bool_]
 ) -> _Floats:
     """Linear light of the backdrop: [3, H, W]; valid where wanted [H, W]."""
-    view: View = scene.backdrop.paint(scene.camera)
-    light = view.colour * view.colour
-    rows, columns = _where(wanted & (view.lit > 0))
-    if len(rows):
-        arriving = irradiance(
-            scene.lighting,
-            maps,
-            view.points[:, rows, columns],
-            view.normals[:, rows, columns],
-            0.0,
-        )
-        lit = view.lit[rows, columns]
-        light[:, rows, columns] *= arriving * lit + (1 - lit)
+    # a blur needs the neighbours, too
+    pixels = np.arange(wanted.size) if scene.effects.defocus else np.flatnonzero(wanted)
+    view: View = scene.backdrop.paint(scene.camera, pixels)
+    colour = view.colour * view.colour
+    (lit,) = np.nonzero(view.lit > 0)
+    if len(lit):
+        points, normals = np.take(view.points, lit, axis=1), np.take(view.normals, lit, axis=1)
+        arriving = irradiance(scene.lighting, maps, points, normals, 0.0)
+        if view.relative:
+            arriving /= irradiance(scene.lighting, [None] * len(maps), points, normals, 0.0)
+        share = view.lit[lit]
+        gain = arriving * share + (1 - share)
+        for row, factor in zip(colour, gain, strict=True):
+            row[lit] *= factor
+    light = np.zeros((3, wanted.size), np.float32)
+    for row, value in zip(light, colour, strict=True):
+        row[pixels] = value
+    light = light.reshape(3, *wanted.shape)
     return blurred(light, scene.effects.defocus) if scene.effects.defocus else light
 
 
@@ -140,12 +139,13 @@ def _draw(
                 row : row + 2 * len(edge) - 1 : 2, column : column + 2 * edge.shape[1] - 1 : 2
             ]
             part |= edge
-    rows, columns = _where(wanted & (raster.slot != NOTHING))
-    if not len(rows):
+    seen = np.flatnonzero(wanted & (raster.slot != NOTHING))
+    if not len(seen):
         return
-    slot = raster.slot[rows, columns]
+    slot = raster.slot.reshape(-1)[seen]
     order = np.argsort(surfaces.face_pattern[raster.face[slot]], kind="stable")
-    rows, columns, slot = rows[order], columns[order], slot[order]
+    seen, slot = seen[order], slot[order]
+    rows, columns = np.divmod(seen, raster.slot.shape[1])
     weights, depth = raster.weights(slot, columns, rows)
     camera = scene.camera
     centre_x, centre_y = camera.centre
@@ -161,52 +161,60 @@ def _draw(
         weights=weights.astype(np.float32),
         points=camera.to_world(place).astype(np.float32),
     )
-    colour = np.zeros((3, *raster.slot.shape), np.float32)
-    seen = np.zeros(raster.slot.shape, bool)
-    colour[:, rows, columns] = shade(surfaces, samples, scene.lighting, maps, camera.position)
-    seen[rows, columns] = True
-    _blend(light, colour, seen, edge)
+    shaded = shade(surfaces, samples, scene.lighting, maps, camera.position)
+    # the fourth layer is how much of a sample is covered
+    layers = np.zeros((4, raster.slot.size), np.float32)
+    for layer, value in zip(layers, [*shaded, 1], strict=True):
+        layer[seen] = value
+    _blend(light, layers.reshape(4, *raster.slot.shape), edge)
 
 
-def _blend(
-    light: _Floats,
-    colour: _Floats,
-    seen: npt.NDArray[np.bool_],
-    edge: npt.NDArray[np.bool_],
-) -> None:
-    """Reduce samples [3, 2 H + 1, 2 W + 1] to pixels [3, H, W], over what is there."""
-    plain = seen[1::2, 1::2] & ~edge
-    rows, columns = _where(plain)
-    light[:, rows, columns] = colour[:, 2 * rows + 1, 2 * columns + 1]
-    rows, columns = _where(edge)
-    total = np.zeros((3, len(rows)), np.float32)
-    covered = np.zeros(len(rows), np.float32)
+def _blend(light: _Floats, layers: _Floats, edge: npt.NDArray[np.bool_]) -> None:
+    """Reduce samples [4, 2 H + 1, 2 W + 1] to pixels [3, H, W], over what is there."""
+    width = edge.shape[1]
+    flat, samples = light.reshape(3, -1), layers.reshape(4, -1)
+    plain = np.flatnonzero((layers[3, 1::2, 1::2] > 0) & ~edge)
+    rows, columns = np.divmod(plain, width)
+    at = (2 * rows + 1) * (2 * width + 1) + 2 * columns + 1
+    for into, layer in zip(flat, samples, strict=False):
+        into[plain] = layer[at]
+    pixels = np.flatnonzero(edge)
+    rows, columns = np.divmod(pixels, width)
+    total = np.zeros((4, len(pixels)), np.float32)
     for row in range(3):
         for column in range(3):
             weight = np.float32((2 - abs(row - 1)) * (2 - abs(column - 1)) / 16)
-            at = 2 * rows + row, 2 * columns + column
-            total += weight * colour[:, at[0], at[1]]
-            covered += weight * seen[at]
-    light[:, rows, columns] = total + (1 - covered) * light[:, rows, columns]
+            at = (2 * rows + row) * (2 * width + 1) + 2 * columns + column
+            total += weight * np.take(samples, at, axis=1)
+    for into, value in zip(flat, total, strict=False):
+        into[pixels] = value + (1 - total[3]) * into[pixels]
 
 
 def _frame(rgb: npt.NDArray[np.uint8], surfaces: Surfaces, raster: Raster) -> Frame:
     """The ground truth: what is seen at the centres of pixels."""
     slot = raster.slot[1::2, 1::2]
     height, width = slot.shape
-    rows, columns = _where(slot != NOTHING)
-    slots = slot[rows, columns]
+    seen = np.flatnonzero(slot != NOTHING)
+    rows, columns = np.divmod(seen, width)
+    slots = slot.ravel()[seen]
     weights, distance = raster.weights(slots, 2 * columns + 1, 2 * rows + 1)
     face = raster.face[slots]
-    part, instance = np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)
-    depth = np.full((height, width), np.inf, np.float32)
-    uv = np.zeros((2, height, width), np.float32)
+    part, instance = np.zeros(slot.size, np.uint8), np.zeros(slot.size, np.uint8)
+    depth = np.full(slot.size, np.inf, np.float32)
+    uv = np.zeros((2, slot.size), np.float32)
     parts = surfaces.face_part[face]
-    part[rows, columns] = parts
-    instance[rows, columns] = surfaces.face_instance[face]
-    depth[rows, columns] = distance
+    part[seen] = parts
+    instance[seen] = surfaces.face_instance[face]
+    depth[seen] = distance
     corner_uv = surfaces.face_uv[face]
     for axis in range(2):
-        value = (corner_uv[:, :, axis].T * weights).sum(axis=0)
-        uv[axis, rows, columns] = np.where(parts > 0, np.clip(value, 0, 1), 0)
-    return Frame(rgb=rgb, part=part, uv=uv, depth=depth, instance=instance)
+        value = sum(corner_uv[:, corner, axis] * weights[corner] for corner in range(3))
+        uv[axis, seen] = np.where(parts > 0, np.clip(value, 0, 1), 0)
+    shape = (height, width)
+    return Frame(
+        rgb=rgb,
+        part=part.reshape(shape),
+        uv=uv.reshape(2, *shape),
+        depth=depth.reshape(shape),
+        instance=instance.reshape(shape),
+    )

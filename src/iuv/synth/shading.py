@@ -72,19 +72,19 @@ class Samples:
 
     def interpolate(self, surfaces: Surfaces, values: _Floats) -> _Floats:
         """Values of the vertices, [3, V], at the samples: [3, M]."""
-        corners = surfaces.faces[:, self.face]
+        corners = np.take(surfaces.faces, self.face, axis=1)
         result = np.empty((3, len(self.face)), np.float32)
         for axis in range(3):
             value = values[axis]
-            result[axis] = value[corners[0]] * self.weights[0]
-            result[axis] += value[corners[1]] * self.weights[1]
-            result[axis] += value[corners[2]] * self.weights[2]
+            result[axis] = value.take(corners[0]) * self.weights[0]
+            result[axis] += value.take(corners[1]) * self.weights[1]
+            result[axis] += value.take(corners[2]) * self.weights[2]
         return result
 
 
 def _vertex_normals(vertices: _Points, faces: npt.NDArray[np.int32]) -> _Floats:
     """[3, V]: the mean of the triangles around, by their area, of length 1."""
-    a, b, c = (vertices[:, corner] for corner in faces)
+    a, b, c = (np.take(vertices, corner, axis=1) for corner in faces)
     (ux, uy, uz), (vx, vy, vz) = b - a, c - a
     across = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     corners = faces.ravel()
@@ -202,7 +202,7 @@ def shade(
 def _wrinkle(normals: _Floats, rest: _Floats, folds: float) -> None:
     """Tilt normals [3, M], in place, as folds of cloth would."""
     for cells, share in _WRINKLES:
-        slope = volume(0)[:, cell_index(rest * np.float32(cells))]
+        slope = np.take(volume(0), cell_index(rest * np.float32(cells)), axis=1)
         normals += slope * np.float32(folds * share / 127)
 
 
