@@ -11,16 +11,18 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_matrix, csr_matrix, diags
 
 from iuv.bodyparts import PART_MIRROR
 from iuv.synth.anatomy import Figure
-from iuv.synth.charts import LEFT_PARTS, left_part, left_uv, palm_side, right_uv, sole_side
+from iuv.synth.charts import LEFT_PARTS, left_part, left_uv, right_uv
 from iuv.synth.cutting import Cuts
 from iuv.synth.lines import LINES, Line, Sides
 from iuv.synth.mesh import Floats, Ints
+from iuv.synth.skinning import skin_weights
 from iuv.synth.surface import fit_figure, half_surface
 
-__all__ = ["Template", "body_template"]
+__all__ = ["FIGURES", "Template", "body_template", "vertex_normals"]
 
 _GRID = 2.0**16  # vertices lie on a grid of this many per body height: rounding differs by machine
 
@@ -52,6 +54,10 @@ class Template:
     """[V, 3] by name of a figure: how far vertices move to it."""
     mirror: npt.NDArray[np.int64]
     """[V]: the mirror image of each vertex."""
+    weights: csr_matrix
+    """[V, J]: how much each vertex follows each joint of `iuv.synth.skeleton`."""
+    smoother: csr_matrix
+    """[V, V]: the mean of each vertex and its neighbours."""
     sides: dict[str, npt.NDArray[np.bool_]]
     """[F] by name of a line of `iuv.synth.lines`: which triangles lie on its positive side."""
 
@@ -75,7 +81,7 @@ def body_template() -> Template:
         name: cuts.extend(_on_grid(fit_figure(surface, figure)) - uncut)
         for name, figure in FIGURES.items()
     }
-    normals = _normals(rest, cuts.faces)
+    normals = _half_normals(rest, cuts.faces)
     limb = labels[cuts.origin]
     sides = {name: _side(line, rest, cuts.faces, normals) for name, line in LINES.items()}
     part = left_part(_centres(rest, cuts.faces), limb)
@@ -85,7 +91,7 @@ def body_template() -> Template:
 
 def _cut(cuts: Cuts, line: Line, uncut: Floats, labels: npt.NDArray[np.str_]) -> None:
     points = cuts.extend(uncut)
-    normals = _normals(points, cuts.faces)
+    normals = _half_normals(points, cuts.faces)
     inside = np.isin(labels[cuts.origin], line.limbs)
     if line.where is not None:
         inside &= line.where(_centres(points, cuts.faces))
@@ -129,16 +135,31 @@ def _whole(
     right = np.empty_like(uv)
     for number in LEFT_PARTS:
         right[part == number] = right_uv(uv[part == number], number)
+    rest = np.concatenate([points, points[outer] * flip])
+    whole = np.concatenate([faces, image[faces][:, ::-1]]).astype(np.int32)
+    vertex_limb = np.empty(len(rest), limb.dtype)
+    for name in np.unique(limb):  # fingers come after the hand: they win where they meet
+        vertex_limb[whole[np.concatenate([limb, limb]) == name]] = name
     return Template(
-        rest=np.concatenate([points, points[outer] * flip]),
-        faces=np.concatenate([faces, image[faces][:, ::-1]]).astype(np.int32),
+        rest=rest,
+        faces=whole,
         part=np.concatenate([part, np.array(PART_MIRROR, np.uint8)[part]]),
         corner_uv=np.concatenate([uv, right[:, ::-1]]),
         limb=np.concatenate([limb, limb]),
         deltas={k: np.concatenate([d, d[outer] * flip]) for k, d in deltas.items()},
         mirror=mirror,
+        weights=csr_matrix(skin_weights(rest, vertex_limb)),
+        smoother=_smoother(whole, len(rest)),
         sides={k: np.concatenate([s, s]) for k, s in sides.items()},
     )
+
+
+def _smoother(faces: Ints, count: int) -> csr_matrix:
+    a, b = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    own = np.arange(count)
+    rows, columns = np.concatenate([a, own]), np.concatenate([b, own])
+    near = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(count, count)).tocsr()
+    return csr_matrix(diags(1 / np.asarray(near.sum(axis=1)).ravel()) @ near)
 
 
 def _centres(points: Floats, faces: Ints) -> Floats:
@@ -146,12 +167,20 @@ def _centres(points: Floats, faces: Ints) -> Floats:
     return centres
 
 
-def _normals(points: Floats, faces: Ints) -> Floats:
+def _half_normals(points: Floats, faces: Ints) -> Floats:
+    """Return [N, 3]; those in the middle of the body have no x, as if both halves were there."""
+    normals = vertex_normals(points, faces)
+    normals[points[:, 0] == 0, 0] = 0
+    unit: Floats = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
+
+
+def vertex_normals(points: Floats, faces: Ints) -> Floats:
+    """Return [V, 3] unit vectors to the outside."""
     a, b, c = (points[faces[:, k]] for k in range(3))
     across = np.cross(b - a, c - a)
     sums = [np.bincount(faces.ravel(), np.repeat(across[:, k], 3), len(points)) for k in range(3)]
     normals = np.stack(sums, axis=1)
-    normals[points[:, 0] == 0, 0] = 0
     unit: Floats = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     return unit
 

@@ -134,8 +134,8 @@ class Cage:
             for i, corner in enumerate(corners):
                 self.add_face((corner, around[i], inner, around[i - 1]), label)
         for face, corners in self.faces.items():
-            around = [(a, middles.get((min(a, b), max(a, b)))) for a, b in _edges(corners)]
-            self.faces[face] = tuple(c for pair in around for c in pair if c is not None)
+            pairs = [(a, middles.get((min(a, b), max(a, b)))) for a, b in _edges(corners)]
+            self.faces[face] = tuple(c for pair in pairs for c in pair if c is not None)
         return parents
 
     def neighbours(self) -> list[list[int]]:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from iuv.synth.mesh import Floats
 
 __all__ = [
-    "LEFT_PARTS",
     "HIP_LINE",
+    "LEFT_PARTS",
     "LIMBS",
     "PLANES",
     "Limb",
@@ -300,7 +300,8 @@ def _hand_uv(points: Floats, back: npt.NDArray[np.bool_]) -> Floats:
 def _foot_uv(points: Floats, instep: npt.NDArray[np.bool_]) -> Floats:
     o, h, f = ((points - np.array(LIMBS["shin"].end)) / (0.04, 0.058, 0.1)).T
     terms = np.stack([np.ones_like(f), f, o, h, f * f, f * o, f * h, o * o, o * h, h * h], axis=1)
-    return np.where(instep[:, None], terms @ np.array(_INSTEP).T, terms @ np.array(_SOLE).T)
+    uv: Floats = np.where(instep[:, None], terms @ np.array(_INSTEP).T, terms @ np.array(_SOLE).T)
+    return uv
 
 
 def _torso_uv(points: Floats, part: int) -> Floats:

@@ -1,6 +1,6 @@
 """Which vertices and faces the left half of a body has: the cage, pulled limb by limb.
 
-Positions are rough here; `iuv.synth.anatomy` says where the surface is. Body heights; the rest pose.
+Positions are rough here; `iuv.synth.anatomy` says where the surface is. Body heights, rest pose.
 """
 
 from __future__ import annotations

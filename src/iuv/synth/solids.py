@@ -49,7 +49,8 @@ def loft(axis: int, rows: Sequence[Sequence[float]], exponent: float = 2.0) -> S
         level = np.maximum(level, 1e-9) ** (1 / exponent)
         outside = np.hypot(a, b) * (1 - 1 / level)
         past = np.maximum(s[0] - at, at - s[-1])  # beyond the ends
-        return np.where(past > 0, np.hypot(np.maximum(outside, 0), past), outside)
+        result: Floats = np.where(past > 0, np.hypot(np.maximum(outside, 0), past), outside)
+        return result
 
     return distance
 
@@ -66,7 +67,8 @@ def ball(centre: Sequence[float], radii: Sequence[float], tilt: float = 0.0) -> 
             p = np.stack([p[:, 0], cos * p[:, 1] + sin * p[:, 2], cos * p[:, 2] - sin * p[:, 1]], 1)
         level = np.linalg.norm(p / axes, axis=1)
         slope = np.linalg.norm(p / axes**2, axis=1)
-        return level * (level - 1) / np.maximum(slope, 1e-9)
+        result: Floats = level * (level - 1) / np.maximum(slope, 1e-9)
+        return result
 
     return distance
 
@@ -79,7 +81,8 @@ def cone(start: Sequence[float], end: Sequence[float], wide: float, narrow: floa
     def distance(points: Floats) -> Floats:
         p = points - first
         t = np.clip(p @ along / square, 0, 1)
-        return np.linalg.norm(p - t[:, None] * along, axis=1) - (wide + (narrow - wide) * t)
+        gap: Floats = np.linalg.norm(p - t[:, None] * along, axis=1) - wide - (narrow - wide) * t
+        return gap
 
     return distance
 
