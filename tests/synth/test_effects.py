@@ -89,7 +89,7 @@ def test_colour_and_tone():
 def test_random_effects():
     rng = np.random.Generator(np.random.PCG64(0))
     many = [sample_effects(rng, outdoors=bool(i % 2)) for i in range(200)]
-    for name in ("blur", "noise", "sharpen", "vignette", "haze", "defocus"):
+    for name in ("blur", "noise", "sharpen", "vignette", "haze"):
         assert 0 < np.mean([getattr(effects, name) > 0 for effects in many]) < 1, name
     assert 0 < np.mean([effects.motion != (0, 0) for effects in many]) < 0.3
     for effects in many[:12]:

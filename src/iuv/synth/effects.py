@@ -183,7 +183,8 @@ def sample_effects(rng: np.random.Generator, *, outdoors: bool) -> Effects:
         contrast=round(-0.15 + 0.8 * rng.random(), 4),
         haze=round(0.2 * rng.random(), 4) if chance[1] < 0.15 else 0.0,
         vignette=round(0.5 * rng.random(), 4) if chance[2] < 0.4 else 0.0,
-        defocus=round(0.5 + 4 * rng.random() ** 2, 3) if chance[3] < 0.45 else 0.0,
+        # a little always: what lies behind is sampled once per pixel, without smooth edges
+        defocus=round(0.45 + (4 * rng.random() ** 2 if chance[3] < 0.45 else 0.0), 3),
         blur=round(sigma, 3) if chance[4] < 0.5 else 0.0,
         motion=(angle[0], angle[1]) if chance[5] < (0.06 if outdoors else 0.12) else (0, 0),
         sharpen=round(rng.random(), 3) if chance[6] < 0.3 else 0.0,
