@@ -124,7 +124,7 @@ def _stride(rng: _Rng, name: str, length: float, lift: float, elbows: float) -> 
         forward = np.sin(at)
         knee = 6 + lift * max(np.cos(at), 0.0) ** 1.5 + 0.35 * lift * max(-forward, 0) ** 3
         return Leg(
-            flex=length * (forward + 0.25), spread=_u(rng, 0, 4), turn=_u(rng, 0, 8), knee=knee,
+            flex=max(length * (forward + 0.25), -28), spread=_u(rng, 0, 4), turn=_u(rng, 0, 8), knee=knee,
             ankle=8 * forward - 12 * max(-forward, 0), toes=20 * max(-forward, 0),
         )  # fmt: skip
 

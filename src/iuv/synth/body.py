@@ -112,7 +112,7 @@ def _corner_uv(
     for number in LEFT_PARTS:
         (own,) = np.nonzero(part == number)
         corners = points[faces[own]].reshape(-1, 3)
-        flat = left_uv(corners, number, np.repeat(second[own], 3))
+        flat = _on_grid(left_uv(corners, number, np.repeat(second[own], 3)))
         uv[own] = flat.reshape(-1, 3, 2)
     return uv
 
@@ -148,7 +148,7 @@ def _whole(
         limb=np.concatenate([limb, limb]),
         deltas={k: np.concatenate([d, d[outer] * flip]) for k, d in deltas.items()},
         mirror=mirror,
-        weights=csr_matrix(skin_weights(rest, vertex_limb)),
+        weights=csr_matrix(_on_grid(skin_weights(rest, vertex_limb))),
         smoother=_smoother(whole, len(rest)),
         sides={k: np.concatenate([s, s]) for k, s in sides.items()},
     )
@@ -185,5 +185,6 @@ def vertex_normals(points: Floats, faces: Ints) -> Floats:
     return unit
 
 
-def _on_grid(points: Floats) -> Floats:
-    return np.round(points * _GRID) / _GRID
+def _on_grid(values: Floats) -> Floats:
+    rounded: Floats = np.round(values * _GRID) / _GRID
+    return rounded

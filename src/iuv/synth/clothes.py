@@ -169,7 +169,8 @@ def _skirt(
 ) -> None:
     hips = _on(*_TORSO, *_THIGHS) & ~_above("belt") & _above("hips")
     outfit.wear(hips, layer, material, Layer(0.004, 0.8))
-    outfit.sheets.append(skirt(0.572, hem, float(rng.uniform(0.02, 0.35)), material))
+    flare = round(float(rng.uniform(0.02, 0.35)) / 0.04) * 0.04
+    outfit.sheets.append(skirt(0.572, round(hem / 0.02) * 0.02, flare, material))
 
 
 def _dress(rng: np.random.Generator, outfit: Outfit) -> None:
@@ -247,11 +248,9 @@ def _hair(rng: np.random.Generator, outfit: Outfit, female: float, child: float)
         outfit.wear(where, _HAIR, Material.HAIR, Layer(thickness, 0.3))
     hat = rng.random() < 0.12
     sheets: dict[str, Callable[[], Sheet]] = {
-        "long": lambda: long_hair(float(rng.uniform(0.72, 0.87)), 1.0),
-        "tail": lambda: long_hair(float(rng.uniform(0.74, 0.86)), 0.28),
-        "bun": lambda: bun(
-            float(rng.uniform(0.016, 0.026)), 0.95 if hat else rng.uniform(0.93, 0.985)
-        ),
+        "long": lambda: long_hair(round(rng.uniform(0.72, 0.87), 2), 1.0),
+        "tail": lambda: long_hair(round(rng.uniform(0.74, 0.86), 2), 0.28),
+        "bun": lambda: bun(round(rng.uniform(0.016, 0.026), 3), round(rng.uniform(0.93, 0.98), 2)),
     }
     if style in sheets:
         outfit.sheets.append(sheets[style]())
@@ -264,4 +263,4 @@ def _hat(rng: np.random.Generator, outfit: Outfit, hair: float) -> None:
     thickness = {"helmet": 0.020}.get(kind, 0.006) + min(hair, 0.012) * 0.8
     outfit.wear(_on(*_HEAD) & _above("hat"), _HAT, Material.HAT, Layer(thickness, 0.6))
     if kind in ("cap", "hat"):
-        outfit.sheets.append(brim(float(rng.uniform(0.035, 0.05)), kind == "hat"))
+        outfit.sheets.append(brim(round(rng.uniform(0.035, 0.05), 3), kind == "hat"))

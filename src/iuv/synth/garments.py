@@ -56,16 +56,16 @@ class Dressed:
 
 
 class _Edges(NamedTuple):
-    """E edges between two triangles each, and the triangles around each vertex."""
+    """E edges between two triangles each."""
 
     faces: npt.NDArray[np.int64]
     """[E, 2]"""
     corners: npt.NDArray[np.int64]
     """[E, 2]: where the edge begins in each of them; it runs backwards in the second."""
-    around: npt.NDArray[np.int64]
-    """[3F]: the triangles around vertex 0, then around vertex 1, ..."""
-    starts: npt.NDArray[np.int64]
-    """[V]: where those of each vertex start."""
+    ends: npt.NDArray[np.int64]
+    """[E, 2], vertices."""
+    face_of: npt.NDArray[np.int64]
+    """[V]: one of the triangles around each vertex."""
 
 
 @lru_cache(maxsize=1)
@@ -78,9 +78,9 @@ def _edges() -> _Edges:
     partner = order[np.searchsorted(forth[order], back)]
     first = np.nonzero(there[:, 0] < there[:, 1])[0]
     pairs = np.stack([first, partner[first]], axis=1)
-    by_vertex = np.argsort(faces.ravel(), kind="stable")
-    starts = np.searchsorted(faces.ravel()[by_vertex], np.arange(count))
-    return _Edges(pairs // 3, pairs % 3, by_vertex // 3, starts)
+    face_of = np.zeros(count, np.int64)
+    face_of[faces.ravel()] = np.repeat(np.arange(len(faces)), 3)
+    return _Edges(pairs // 3, pairs % 3, there[first], face_of)
 
 
 def dress(
@@ -96,26 +96,25 @@ def dress(
         layers: by number; the first is the skin.
     """
     template, edges = body_template(), _edges()
-    around = coat.layer[edges.around]
-    lowest = np.minimum.reduceat(around, edges.starts)
-    highest = np.maximum.reduceat(around, edges.starts)
+    pair = coat.layer[edges.faces]
+    steps = np.nonzero(pair[:, 0] != pair[:, 1])[0]
+    there = np.zeros((len(layers), len(points)), bool)  # which layers vertices on hems have
+    for side in range(2):
+        for end in range(2):
+            there[pair[steps, side], edges.ends[steps, end]] = True
+    hem = there.any(axis=0)
+    lowest = np.where(hem, there.argmax(axis=0), coat.layer[edges.face_of])
+    there[lowest[hem], np.nonzero(hem)[0]] = False
+    level, base = np.nonzero(there)
     numbers = np.tile(np.arange(len(points)), (len(layers), 1))  # [L, V]
-    bases, levels = [np.arange(len(points))], [lowest]
-    count = len(points)
-    (split,) = np.nonzero(lowest < highest)
-    for level in range(1, len(layers)):
-        there = np.maximum.reduceat(around == level, edges.starts)[split]
-        new = split[there & (lowest[split] < level)]
-        numbers[level, new] = count + np.arange(len(new))
-        bases.append(new)
-        levels.append(np.full(len(new), level, np.uint8))
-        count += len(new)
-    base, level_of = np.concatenate(bases), np.concatenate(levels)
+    numbers[level, base] = len(points) + np.arange(len(base))
     faces = numbers[coat.layer[:, None], template.faces]
-    hems, source, uv = _hems(template, edges, coat.layer, faces)
+    hems, source, uv = _hems(template, edges, coat.layer, faces, steps)
+    body = _moved(points, soft, directions, layers, lowest, np.arange(len(points)))
+    split = _moved(points[base], soft[base], directions[base], layers, level, base)
     return Dressed(
-        points=_moved(points, soft, directions, layers, base, level_of),
-        base=base,
+        points=np.concatenate([body, split]),
+        base=np.concatenate([np.arange(len(points)), base]),
         faces=np.concatenate([faces, hems]).astype(np.int32),
         source=np.concatenate([np.arange(len(faces)), source]),
         corner_uv=np.concatenate([template.corner_uv, uv]),
@@ -127,29 +126,30 @@ def _moved(
     soft: Floats,
     directions: Floats,
     layers: list[Layer],
+    level: npt.NDArray[np.int64],
     base: npt.NDArray[np.int64],
-    level_of: _Bytes,
 ) -> Floats:
-    moved = points[base]
-    for level, layer in enumerate(layers):
-        (own,) = np.nonzero(level_of == level)
-        below = base[own]
-        thickness = np.broadcast_to(layer.thickness, len(points))[below, None]
-        if layer.loose:
-            moved[own] += layer.loose * (soft[below] - moved[own])
-        moved[own] += thickness * directions[below]
-    return moved
+    plain = [0.0 if isinstance(t, np.ndarray) else t for t, _ in layers]
+    thickness = np.array(plain)[level]
+    for number, layer in enumerate(layers):
+        if isinstance(layer.thickness, np.ndarray):
+            (own,) = np.nonzero(level == number)
+            thickness[own] = layer.thickness[base[own]]
+    loose = np.array([layer.loose for layer in layers])[level]
+    return points + loose[:, None] * (soft - points) + thickness[:, None] * directions
 
 
 def _hems(
-    template: Template, edges: _Edges, layer: _Bytes, faces: npt.NDArray[np.int64]
+    template: Template,
+    edges: _Edges,
+    layer: _Bytes,
+    faces: npt.NDArray[np.int64],
+    steps: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return triangles between layers, the garment's triangle beside each, and their U and V."""
-    pair = layer[edges.faces]
-    step = pair[:, 0] != pair[:, 1]
-    outer = np.where(pair[step, 0] > pair[step, 1], 0, 1)
+    face, corner = edges.faces[steps], edges.corners[steps]
+    outer = np.where(layer[face[:, 0]] > layer[face[:, 1]], 0, 1)
     row = np.arange(len(outer))
-    face, corner = edges.faces[step], edges.corners[step]
     high, low = face[row, outer], face[row, 1 - outer]
     start, back = corner[row, outer], corner[row, 1 - outer]
     end, forth = (start + 1) % 3, (back + 1) % 3

@@ -80,7 +80,7 @@ def _forms() -> _Forms:
     return _Forms(
         tuple(template.deltas),
         np.stack(forms),
-        vertex_normals(forms[0][:, 3:], template.faces),
+        _on_grid(vertex_normals(forms[0][:, 3:], template.faces)),
         far.argmin(axis=0),
     )
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from iuv.synth.mesh import Floats, SurfaceError
-from iuv.synth.skeleton import JOINT_NAMES
+from iuv.synth.skeleton import JOINT_NAMES, product
 
 __all__ = ["Arm", "Leg", "Pose", "Trunk", "jittered", "rotations"]
 
@@ -131,9 +131,13 @@ def rotations(pose: Pose) -> Floats:
         for joint, matrix in (_arm(arm) | _leg(leg)).items():
             mirrored = matrix * _MIRROR if side == "right" else matrix
             local[f"{side}_{joint}"] = mirrored
-    return np.stack([local[name] for name in JOINT_NAMES])
+    turned = np.stack([local[name] for name in JOINT_NAMES])
+    return np.round(turned * _EXACT) / _EXACT
 
 
+_EXACT = (
+    2.0**20
+)  # rotations are rounded to this: sine and cosine differ in their last bit by machine
 _MIRROR = np.array([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])  # of a rotation matrix, in x
 
 
@@ -178,7 +182,7 @@ def _turn(*steps: tuple[str, float]) -> Floats:
         step = np.eye(3)
         step[j, j] = step[k, k] = c
         step[k, j], step[j, k] = s, -s
-        matrix = matrix @ step
+        matrix = product(matrix, step)
     return matrix
 
 

@@ -1,11 +1,14 @@
 """What hangs free of the body: skirts, long hair, brims. Thin closed sheets in the rest pose.
 
+Sheets are kept, so ask for rounded measures.
+
 R, C: rows and columns of a grid; S: vertices of a sheet; T: its triangles.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,7 @@ from iuv.synth.skinning import skin_weights
 __all__ = ["Sheet", "brim", "bun", "long_hair", "skirt"]
 
 _THIN = 0.004  # body heights
+_GRID = 2.0**16  # as of the body
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +42,7 @@ class Sheet:
     material: Material
 
 
+@lru_cache(maxsize=256)
 def skirt(top: float, hem: float, flare: float, material: Material) -> Sheet:
     """Return a skirt around both legs.
 
@@ -62,6 +67,7 @@ def skirt(top: float, hem: float, flare: float, material: Material) -> Sheet:
     return _sheet(grid, weights, material)
 
 
+@lru_cache(maxsize=256)
 def long_hair(end: float, wide: float) -> Sheet:
     """Return hair that hangs from the head over neck and back, down to a height.
 
@@ -89,6 +95,7 @@ def long_hair(end: float, wide: float) -> Sheet:
     return _sheet(grid[:, ::-1], weights[:, ::-1], Material.HAIR)
 
 
+@lru_cache(maxsize=256)
 def bun(radius: float, height: float) -> Sheet:
     """Return a knot of hair behind the head, around a height."""
     polar = np.linspace(0.05, np.pi - 0.05, 9)[:, None]
@@ -104,6 +111,7 @@ def bun(radius: float, height: float) -> Sheet:
     return _sheet(grid, _with_head(grid), Material.HAIR)
 
 
+@lru_cache(maxsize=256)
 def brim(length: float, all_around: bool) -> Sheet:
     """Return the brim of a hat, or the peak of a cap."""
     reach = np.linspace(0.0, 1.0, 5)[:, None]
@@ -143,10 +151,15 @@ def _sheet(grid: Floats, weights: Floats, material: Material) -> Sheet:
     inner = quads[:, ::-1] + count
     corners = np.concatenate([quads, inner, edge])
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
-    both = np.concatenate([points, points + _THIN * inwards])
-    flat = weights.reshape(count, -1)
+    both = _on_grid(np.concatenate([points, points + _THIN * inwards]))
+    flat = _on_grid(weights.reshape(count, -1))
     part, uv = _charts(np.concatenate([points, points]), faces)
     return Sheet(both, np.concatenate([flat, flat]), faces.astype(np.int32), part, uv, material)
+
+
+def _on_grid(values: Floats) -> Floats:
+    rounded: Floats = np.round(values * _GRID) / _GRID
+    return rounded
 
 
 def _charts(

@@ -10,11 +10,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from iuv.synth.anatomy import FINGERS, JOINTS
 from iuv.synth.mesh import Floats
 
-__all__ = ["JOINT_NAMES", "MIRROR_JOINTS", "PARENTS", "REST_JOINTS", "Posed", "Scaling", "pose"]
+__all__ = [
+    "JOINT_NAMES",
+    "MIRROR_JOINTS",
+    "PARENTS",
+    "REST_JOINTS",
+    "Posed",
+    "Scaling",
+    "pose",
+    "product",
+]
 
 _TRUNK = (
     ("pelvis", "", (0.0, 0.545, -0.005)),
@@ -81,7 +91,7 @@ class Scaling(NamedTuple):
                 places[joint] = places[parent] + self.factors[parent] * step
         return places
 
-    def apply(self, points: Floats, weights: Floats) -> Floats:
+    def apply(self, points: Floats, weights: csr_matrix) -> Floats:
         """Return [V, 3]: points of the rest pose on the scaled body.
 
         Args:
@@ -89,7 +99,9 @@ class Scaling(NamedTuple):
             weights: [V, J], how much each follows each joint; rows sum to 1.
         """
         moved = self.joints() - self.factors * REST_JOINTS
-        return (weights @ self.factors) * points + weights @ moved
+        mixed = weights @ np.concatenate([self.factors, moved], axis=1)
+        scaled: Floats = mixed[:, :3] * points + mixed[:, 3:]
+        return scaled
 
 
 class Posed(NamedTuple):
@@ -103,7 +115,7 @@ class Posed(NamedTuple):
     """[J, 3, 3]: from the rest pose to this one."""
 
 
-def pose(points: Floats, weights: Floats, joints: Floats, local: Floats) -> Posed:
+def pose(points: Floats, weights: csr_matrix, joints: Floats, local: Floats) -> Posed:
     """Return a body in a pose; the pelvis stays where it is.
 
     Args:
@@ -115,44 +127,53 @@ def pose(points: Floats, weights: Floats, joints: Floats, local: Floats) -> Pose
     rotations, places = local.copy(), joints.copy()
     for joint, parent in enumerate(PARENTS):
         if parent >= 0:
-            rotations[joint] = rotations[parent] @ local[joint]
-            places[joint] = places[parent] + rotations[parent] @ (joints[joint] - joints[parent])
-    offsets = places - np.einsum("jab,jb->ja", rotations, joints)
+            rotations[joint] = product(rotations[parent], local[joint])
+            step = joints[joint] - joints[parent]
+            places[joint] = places[parent] + (rotations[parent] * step).sum(axis=1)
+    offsets = places - (rotations * joints[:, None]).sum(axis=2)
     return Posed(_blended(points, weights, rotations, offsets), places, rotations)
 
 
-def _blended(points: Floats, weights: Floats, rotations: Floats, offsets: Floats) -> Floats:
-    real = _quaternions(rotations)
-    for joint, parent in enumerate(PARENTS):  # q and -q turn alike, but must not be averaged
-        if parent >= 0 and real[joint] @ real[parent] < 0:
-            real[joint] = -real[joint]
-    dual = 0.5 * _product(np.concatenate([np.zeros((len(offsets), 1)), offsets], axis=1), real)
-    mixed = weights @ np.concatenate([real, dual], axis=1)
-    mixed /= np.linalg.norm(mixed[:, :4], axis=1, keepdims=True)
-    w, vector, dual_w, dual_vector = mixed[:, :1], mixed[:, 1:4], mixed[:, 4:5], mixed[:, 5:]
-    turned = points + 2 * _cross(vector, _cross(vector, points) + w * points)
-    moved = 2 * (w * dual_vector - dual_w * vector + _cross(vector, dual_vector))
-    result: Floats = turned + moved
+def product(a: Floats, b: Floats) -> Floats:
+    """Return [3, 3]: the product of two matrices, rounded alike on all machines, unlike BLAS's."""
+    result: Floats = (a[:, :, None] * b[None]).sum(axis=1)
     return result
 
 
-def _cross(a: Floats, b: Floats) -> Floats:
-    ax, ay, az = a.T
-    bx, by, bz = b.T
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+def _blended(points: Floats, weights: csr_matrix, rotations: Floats, offsets: Floats) -> Floats:
+    real = _quaternions(rotations)
+    for joint, parent in enumerate(PARENTS):  # q and -q turn alike, but must not be averaged
+        if parent >= 0 and (real[joint] * real[parent]).sum() < 0:
+            real[joint] = -real[joint]
+    dual = 0.5 * _product(np.concatenate([np.zeros((len(offsets), 1)), offsets], axis=1), real)
+    mixed = (weights @ np.concatenate([real, dual], axis=1)).T
+    w, x, y, z, dw, dx, dy, dz = mixed / np.sqrt((mixed[:4] ** 2).sum(axis=0))
+    px, py, pz = points.T
+    # twice the cross product of (x, y, z) with (its cross product with p, + w p + d), - dw (x, y, z)
+    ax = y * pz - z * py + w * px + dx
+    ay = z * px - x * pz + w * py + dy
+    az = x * py - y * px + w * pz + dz
+    return np.stack(
+        [
+            px + 2 * (y * az - z * ay + w * dx - dw * x),
+            py + 2 * (z * ax - x * az + w * dy - dw * y),
+            pz + 2 * (x * ay - y * ax + w * dz - dw * z),
+        ],
+        axis=1,
+    )
 
 
 def _product(a: Floats, b: Floats) -> Floats:
     """Return [n, 4] products of quaternions (w, x, y, z)."""
-    w = a[:, 0] * b[:, 0] - np.einsum("ij,ij->i", a[:, 1:], b[:, 1:])
-    vector = a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:] + _cross(a[:, 1:], b[:, 1:])
+    w = a[:, 0] * b[:, 0] - (a[:, 1:] * b[:, 1:]).sum(axis=1)
+    vector = a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:] + np.cross(a[:, 1:], b[:, 1:])
     return np.concatenate([w[:, None], vector], axis=1)
 
 
 def _quaternions(rotations: Floats) -> Floats:
     """Return [n, 4] (w, x, y, z) of rotation matrices [n, 3, 3]."""
     m = rotations
-    trace = np.einsum("jaa->j", m)
+    trace = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
     # Four ways to write it; the one with the largest first component divides by no small number.
     diagonal = np.stack([trace, m[:, 0, 0], m[:, 1, 1], m[:, 2, 2]], axis=1)
     best = diagonal.argmax(axis=1)
@@ -169,5 +190,5 @@ def _quaternions(rotations: Floats) -> Floats:
         axis=1,
     )
     chosen: Floats = ways[np.arange(len(m)), best]
-    chosen /= np.linalg.norm(chosen, axis=1, keepdims=True)
+    chosen /= np.sqrt((chosen**2).sum(axis=1, keepdims=True))
     return chosen
