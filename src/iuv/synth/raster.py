@@ -98,23 +98,27 @@ def _candidates(
     """Faces that may cover a sample, [K], and their boxes of samples: low and high [2, K]."""
     ahead = corners[2] > _NEAR
     depth = np.where(ahead, corners[2], 1.0)
-    x, y = corners[0] / depth, corners[1] / depth
-    first, second, third = faces.T
-    in_front = ahead[first].astype(np.int8) + ahead[second] + ahead[third]
-    area = (x[second] - x[first]) * (y[third] - y[first])
-    area -= (x[third] - x[first]) * (y[second] - y[first])
+    place = corners[0] / depth, corners[1] / depth
+    at = np.ascontiguousarray(faces.T)
+    (ax, bx, cx), (ay, by, cy) = ([value.take(corner) for corner in at] for value in place)
     # y points down: what is counter-clockwise to the eye has a negative area
-    (face,) = np.nonzero(((area < 0) & (in_front == 3)) | ((in_front > 0) & (in_front < 3)))
-    first, second, third = first[face], second[face], third[face]
-    crossing = in_front[face] < 3
+    wanted = (bx - ax) * (cy - ay) < (cx - ax) * (by - ay)
+    crossing = np.zeros(len(faces), bool)
+    if not ahead.all():
+        count = sum(ahead.take(corner).astype(np.int8) for corner in at)
+        crossing = (count > 0) & (count < 3)
+        wanted = (wanted & (count == 3)) | crossing
+    (face,) = np.nonzero(wanted)
     low, high = np.empty((2, len(face)), np.int64), np.empty((2, len(face)), np.int64)
-    for axis, (value, size) in enumerate(((x, width), (y, height))):
-        a, b, c = value[first], value[second], value[third]
+    for axis, (values, size) in enumerate((((ax, bx, cx), width), ((ay, by, cy), height))):
+        a, b, c = (value.take(face) for value in values)
         start = np.ceil(np.minimum(np.minimum(a, b), c) - _MARGIN)
         end = np.floor(np.maximum(np.maximum(a, b), c) + _MARGIN)
+        low[axis] = np.clip(start, 0, size)
+        high[axis] = np.clip(end, -1, size - 1)
         # the corners behind the eye have no place: such a triangle may be anywhere
-        low[axis] = np.where(crossing, 0, np.clip(start, 0, size))
-        high[axis] = np.where(crossing, size - 1, np.clip(end, -1, size - 1))
+        unsure = crossing.take(face)
+        low[axis, unsure], high[axis, unsure] = 0, size - 1
     (kept,) = np.nonzero((low[0] <= high[0]) & (low[1] <= high[1]))
     return face[kept], np.take(low, kept, axis=1), np.take(high, kept, axis=1)
 

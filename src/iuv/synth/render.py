@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -101,8 +102,11 @@ def _background(
     scene: Scene, maps: list[ShadowMap | None], wanted: npt.NDArray[np.bool_]
 ) -> _Floats:
     """Linear light of the backdrop: [3, H, W]; valid where wanted [H, W]."""
-    # a blur needs the neighbours, too
-    pixels = np.arange(wanted.size) if scene.effects.defocus else np.flatnonzero(wanted)
+    defocus = scene.effects.defocus
+    if defocus:  # a blur needs the neighbours, too
+        around = np.ones((2 * int(3 * defocus + 1) + 1,) * 2, np.uint8)
+        wanted = cv2.dilate(wanted.astype(np.uint8), around) > 0
+    pixels = np.flatnonzero(wanted)
     view: View = scene.backdrop.paint(scene.camera, pixels)
     colour = view.colour * view.colour
     (lit,) = np.nonzero(view.lit > 0)
@@ -119,7 +123,7 @@ def _background(
     for row, value in zip(light, colour, strict=True):
         row[pixels] = value
     light = light.reshape(3, *wanted.shape)
-    return blurred(light, scene.effects.defocus) if scene.effects.defocus else light
+    return blurred(light, defocus) if defocus else light
 
 
 def _draw(

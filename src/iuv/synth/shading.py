@@ -41,8 +41,6 @@ class Surfaces:
 
     vertices: _Points
     """[3, V], in the world."""
-    normals: _Floats
-    """[3, V], not of length 1: their mean over a triangle is right all the same."""
     rest: _Floats
     """[3, V]."""
     faces: npt.NDArray[np.int32]
@@ -82,13 +80,20 @@ class Samples:
         return result
 
 
-def _vertex_normals(vertices: _Points, faces: npt.NDArray[np.int32]) -> _Floats:
-    """[3, V]: the mean of the triangles around, by their area, of length 1."""
+def _vertex_normals(surfaces: Surfaces, seen: npt.NDArray[np.int32]) -> _Floats:
+    """[3, V]: the mean of the triangles around, by their area, of length 1.
+
+    Only those of the corners of some triangles are right: half of a body faces away.
+    """
+    vertices, count = surfaces.vertices, surfaces.vertices.shape[1]
+    wanted = np.zeros(count, bool)
+    wanted[np.take(surfaces.faces, seen, axis=1)] = True
+    first, second, third = (wanted.take(corner) for corner in surfaces.faces)
+    faces = np.take(surfaces.faces, np.flatnonzero(first | second | third), axis=1)
     a, b, c = (np.take(vertices, corner, axis=1) for corner in faces)
     (ux, uy, uz), (vx, vy, vz) = b - a, c - a
     across = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     corners = faces.ravel()
-    count = vertices.shape[1]
     sums = np.stack([np.bincount(corners, np.tile(axis, 3), count) for axis in across])
     length = np.sqrt(sums[0] * sums[0] + sums[1] * sums[1] + sums[2] * sums[2])
     normals: _Floats = (sums / np.maximum(length, 1e-12)).astype(np.float32)
@@ -141,7 +146,6 @@ def merge(people: Sequence[Thing], props: Sequence[Thing]) -> Surfaces:
     ]
     return Surfaces(
         vertices=vertices,
-        normals=_vertex_normals(vertices, faces),
         rest=np.ascontiguousarray(rest.T),
         faces=faces,
         face_part=joined([mesh.face_part for mesh in meshes], np.zeros(0, np.uint8)),
@@ -174,7 +178,7 @@ def shade(
         eye: [3].
     """
     rest = samples.interpolate(surfaces, surfaces.rest)
-    normals = samples.interpolate(surfaces, surfaces.normals)
+    normals = samples.interpolate(surfaces, _vertex_normals(surfaces, samples.face))
     part = surfaces.face_part[samples.face]
     count = len(samples.face)
     colour = np.empty((3, count), np.float32)
