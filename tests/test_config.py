@@ -102,7 +102,7 @@ def test_override_with_what_is_no_literal():
         ("box.nms", "box.nms_iou, "),
         ("dense", "dense.head?"),
         ("dense.head.x", "dense.head"),
-        ("zzz", "backbone.depth, backbone.fpn_channels, box.aligned"),
+        ("zzz", "backbone.depth, backbone.fpn_channels, backbone.norm"),
     ],
 )
 def test_unknown_field_lists_the_near_ones(field, near):

@@ -167,7 +167,7 @@ def test_every_field_can_be_set(tmp_path):
             "pixel_mean_bgr": [1.0, 2.0, 3.5],
             "pixel_std_bgr": [57.0, 58.0, 59.0],
         },
-        "backbone": {"depth": 101, "fpn_channels": 256},
+        "backbone": {"depth": 101, "norm": "frozen_batch_norm", "fpn_channels": 256},
         "rpn": {
             "anchor_sizes": [16, 32, 64, 128, 256],
             "aspect_ratios": [0.5, 2.0],

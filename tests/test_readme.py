@@ -6,9 +6,11 @@ released ones; other commands are only parsed, as some need files that only thei
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
+import shutil
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from packaging.requirements import Requirement
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from hashing import GOLDEN
 from iuv.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +46,18 @@ def commands(block: str) -> list[list[str]]:
 SHELL = [words for _, block in blocks(README, "bash", "sh", "shell") for words in commands(block)]
 
 
+ANNOTATIONS = {
+    "images": [{"id": 1, "file_name": "photo.jpg", "width": 80, "height": 60}],
+    "annotations": [
+        {
+            **{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 80, 60], "area": 4000},
+            **{"dp_x": [128], "dp_y": [90], "dp_I": [2], "dp_U": [0.4], "dp_V": [0.5]},
+        }
+    ],
+    "categories": [{"id": 1, "name": "person"}],
+}
+
+
 @pytest.fixture
 def folder(tmp_path, photo, tiny, monkeypatch):
     """Work where photo.jpg is, with a model that needs no download."""
@@ -63,7 +78,12 @@ def test_the_readme_shows_how_to_start():
 @pytest.mark.usefixtures("fake_densepose")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(folder, page):
-    """In order and in one namespace, as a reader would go on typing, where results lie already."""
+    """In order and in one namespace, as a reader would go on typing, where results lie already.
+
+    So do annotations of the photo, and the files of a body's surface.
+    """
+    shutil.copytree(GOLDEN / "evaluation" / "geodesic", "geodesics")
+    Path("people.json").write_text(json.dumps(ANNOTATIONS), encoding="utf-8")
     for out in (".", "results"):
         arguments = ["predict", "photo.jpg", "--out", out, "--save", "npz,iuv,json,dump"]
         assert CliRunner().invoke(app, arguments).exit_code == 0
@@ -143,8 +163,11 @@ def test_mentioned_commands_parse(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(text)
     for argument in arguments:
-        if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml")):
+        if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml", ".json")):
+            Path(argument).parent.mkdir(exist_ok=True)
             Path(argument).touch()  # options may ask that a file exists
+        elif argument in ("photos", "results"):
+            Path(argument).mkdir()
     command = get_command(app).commands[name]
     if arguments:  # `iuv convert` alone names the command
         command.make_context(name, arguments)

@@ -73,11 +73,18 @@ class BackboneConfig:
     """Residual network and feature pyramid."""
 
     depth: Literal[18, 50, 101] = 50
+    norm: Literal["frozen_batch_norm", "batch_norm"] = "frozen_batch_norm"
+    """Of the ResNet. Frozen is for pretrained weights; random ones need batch norm that learns.
+    Predictions are the same with either."""
     fpn_channels: int = 256
 
     def __post_init__(self) -> None:
         depths = (18, 50, 101)
         require(self.depth in depths, f"backbone.depth must be one of {depths}, got {self.depth}")
+        require(
+            self.norm in ("frozen_batch_norm", "batch_norm"),
+            f"backbone.norm must be 'frozen_batch_norm' or 'batch_norm', got {self.norm!r}",
+        )
         require(self.fpn_channels > 0, "backbone.fpn_channels must be positive")
 
 

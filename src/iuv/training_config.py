@@ -195,7 +195,7 @@ class RunConfig:
     """0: only after the last step."""
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0, f"run.seed must not be negative, got {self.seed}")
+        require(0 <= self.seed < 2**63, f"run.seed must be 0..2**63 - 1, got {self.seed}")
         for name in ("log_period", "checkpoint_period"):
             value = getattr(self, name)
             require(value > 0, f"run.{name} must be positive, got {value}")

@@ -115,8 +115,9 @@ def test_the_command_starts_without_torch():
 import sys
 from typer.testing import CliRunner
 from iuv.cli.app import app
-for call in (["--help"], ["predict", "--help"], ["eval", "--help"], ["models"], ["models", "--json"]):
-    assert CliRunner().invoke(app, call).exit_code == 0
+calls = ["--help", "predict --help", "train --help", "eval --help", "models", "models --json"]
+for call in calls:
+    assert CliRunner().invoke(app, call.split()).exit_code == 0
 print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
 """
     assert python(code).stdout.strip() == "[]"

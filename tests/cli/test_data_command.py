@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,23 @@ def test_check_of_a_broken_data_set(broken):
     )
     assert "annotation 103 of image 5: category_id: expected a category of the" in result.stdout
     assert "3 errors, " in result.stdout
+
+
+def test_names_that_the_terminal_has_no_letters_for(tmp_path):
+    changed = document()
+    changed["images"][0]["file_name"] = "写真\udc80.jpg"
+    path = tmp_path / "données.json"
+    path.write_text(json.dumps(changed))
+    done = subprocess.run(
+        [sys.executable, "-m", "iuv", "data", "check", path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert r"donn\xe9es.json" in done.stdout
+    assert r"\u5199\u771f\udc80.jpg" in done.stdout
 
 
 def test_many_problems_are_cut_short(broken, tmp_path):

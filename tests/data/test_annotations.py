@@ -27,7 +27,8 @@ SMALL = {"size": [128, 128], "counts": [128 * 128]}
 BAD = [
     ("bbox", None, r"bbox: expected \[left, top, width, height\] .* got None"),
     ("bbox", [1, 2, 3], r"bbox: .* got \[1, 2, 3\]"),
-    ("bbox", [1, 2, -3, 4], r"bbox: .* from 0 on, got \[1, 2, -3, 4\]"),
+    ("bbox", [1, 2, -3, 4], r"bbox: .* from 0 on, each below 1e\+06, got \[1, 2, -3, 4\]"),
+    ("bbox", [-1e6, 2, 3, 4], r"bbox: .* each below 1e\+06, got \[-1000000.0, 2, 3, 4\]"),
     ("bbox", [1, 2, float("nan"), 4], r"bbox: .* got \[1, 2, nan, 4\]"),
     ("bbox", ["1", 2, 3, 4], r"bbox: .* got \['1', 2, 3, 4\]"),
     ("area", -1, "area: expected a number of pixels from 0 on, got -1"),

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import shutil
+import sys
 
 import pytest
 
-from golden_data import ANNOTATIONS
+from golden_data import ANNOTATIONS, document
 from iuv.data.catalog import PUBLISHED, find_datasets, find_sources, require_images
 from iuv.data.records import DataError
 
@@ -64,6 +66,32 @@ def test_missing_images(tmp_path):
     with pytest.raises(DataError, match=r"5 of its 5 images .*im20.png, ...; say by --images"):
         require_images(dataset)
     require_images(find_datasets(str(ANNOTATIONS))[0])  # by default beside the annotations
+
+
+def test_folders_and_links_into_nowhere_are_no_images(tmp_path):
+    changed = document()
+    for image in changed["images"][2:]:
+        shutil.copy(ANNOTATIONS.with_name(image["file_name"]), tmp_path)
+    folder, too_long = changed["images"][:2]
+    (tmp_path / folder["file_name"]).mkdir()
+    too_long["file_name"] = "x" * 1000
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(changed))
+    with pytest.raises(DataError, match="2 of its 5 images are missing"):
+        require_images(find_datasets(str(path))[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps links for administrators")
+def test_linked_images(tmp_path):
+    for name in ("im5.png", "im11.png", "im20.png", "im30.png", "im31.png"):
+        (tmp_path / name).symlink_to(ANNOTATIONS.with_name(name))
+    (dataset,) = find_datasets(str(ANNOTATIONS), images=tmp_path)
+    require_images(dataset)
+    for target in ("nowhere.png", "im5.png"):  # the latter is itself
+        (tmp_path / "im5.png").unlink()
+        (tmp_path / "im5.png").symlink_to(target)
+        with pytest.raises(DataError, match=r"1 of its 5 images are missing: .*im5\.png"):
+            require_images(dataset)
 
 
 def test_yaml(tmp_path):

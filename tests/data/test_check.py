@@ -142,6 +142,12 @@ def test_images(folder):
     assert "im11.png: damaged or incomplete" in unreadable
 
 
+def test_a_file_name_beyond_all_bounds(folder):
+    changed = document()
+    changed["images"][0]["file_name"] = "x" * 1000
+    assert len(found(check(folder, changed), "missing image")) == 1
+
+
 def test_half_a_file(folder):
     result = check(folder, ANNOTATIONS.read_text(encoding="utf-8")[:5000])
     (problem,) = result.problems

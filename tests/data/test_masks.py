@@ -59,6 +59,7 @@ COMPRESSED = "not run lengths in COCO's compressed form"
         ([81, 1], "pixels, but they cover 82"),
         ([90, -9], "0 or more"),
         ([], "pixels, but they cover 0"),
+        ([2**63 - 1, 2, 2**63 - 1, 81], "go beyond 1073741824 pixels"),  # their sum overflows to 81
         ([81.0], "neither text nor a list of whole numbers"),
         ([[81]], "neither text nor a list of whole numbers"),
         ([81, [1, 2]], "neither text nor a list of whole numbers"),

@@ -278,13 +278,13 @@ def test_masks_from_part_masks_where_there_is_no_segmentation():
     """The reference fails here."""
     upper = (rle(LABELS < 8), None, None)
     outline = person((10.0, 10.0, 20.0, 20.0), segmentation=((10.0, 10, 30, 10, 30, 30, 10, 30),))
-    parts = person((40.0, 20.0, 100.0, 60.0), part_masks=upper)
+    parts = person((40.0, 20.0, 100.0, 61.1), part_masks=upper)  # down to 50.55
     bare = person((10.0, 10.0, 20.0, 20.0))
     targets = targets_of(record(outline, parts, bare), with_masks=True)
     assert targets.has_mask.tolist() == [True, True, False]
     expected = np.zeros((2, 100, 200), np.uint8)
     expected[0, 10:30, 10:30] = 1
-    expected[1, 20:50, 40:140] = 1
+    expected[1, 20:51, 40:140] = 1  # the last row is centred at 50.5
     np.testing.assert_array_equal(targets.masks[:2], expected)
     assert targets.part_mask_row.tolist() == [-1] * 3
 

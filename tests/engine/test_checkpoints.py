@@ -59,6 +59,12 @@ def test_the_newest_stay(tmp_path):
     assert (tmp_path / "best.pt").exists()
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".0a1b2c.part").write_bytes(b"half")
+    Checkpoints(tmp_path, keep=2).save(snapshot(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["0000001.pt"]
+
+
 def test_a_truncated_one_falls_back_to_the_one_before(tmp_path, caplog):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for iteration in (10, 20):
@@ -70,6 +76,17 @@ def test_a_truncated_one_falls_back_to_the_one_before(tmp_path, caplog):
     assert "trying the one before" in caplog.text
     checkpoints.save(snapshot(15))  # going on from 10
     assert [int(path.stem) for path in checkpoints.paths()] == [10, 15]
+
+
+def test_a_damaged_one_falls_back_too(tmp_path, caplog):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for iteration in (10, 20):
+        path = checkpoints.save(snapshot(iteration, value=float(iteration)))
+    content = bytearray(path.read_bytes())
+    content[content.index(np.full(1000, 20.0, np.float32).tobytes())] ^= 1
+    path.write_bytes(content)
+    assert float(checkpoints.newest().model["weight"][0]) == 10
+    assert "is damaged" in caplog.text
 
 
 def test_none_can_be_read(tmp_path):

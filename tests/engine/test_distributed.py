@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -12,8 +13,8 @@ import pytest
 import torch
 from toy import TOY, ToyLoader, ToyStep
 
-from iuv.engine.distributed import Processes, joined_processes
 from iuv.engine.trainer import Trainer, TrainingData
+from iuv.processes import ALONE, joined_processes
 
 CPU = torch.device("cpu")
 
@@ -29,7 +30,7 @@ def folder(tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::FutureWarning"},
     )
     assert done.returncode == 0, done.stderr
     return path
@@ -107,9 +108,23 @@ def test_going_on_with_fewer_processes(folder, caplog):
 
 def test_alone():
     with joined_processes(CPU) as processes:
-        assert processes == Processes(rank=0, size=1)
+        assert processes == ALONE
         assert processes.is_main
     assert processes.max(3) == 3
     assert processes.mean([1.0]) == [1.0]
     assert processes.gather("x") == ["x"]
     assert processes.broadcast("x") == "x"
+
+
+def test_one_may_keep_the_others_waiting(monkeypatch):
+    """With a download, or the harder half of an evaluation: longer than torch's half an hour."""
+    begun = {}
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda _, **o: begun.update(o))
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 0)
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 1)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: None)
+    with joined_processes(CPU) as processes:
+        assert processes == ALONE
+    assert begun["timeout"] >= datetime.timedelta(hours=2)

@@ -51,9 +51,17 @@ def test_messages_of_others_are_kept_too(tmp_path, capsys):
     assert (logger.level, list(logger.handlers)) == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's disk that is always full")
+def test_a_full_disk_is_said_once_and_with_the_name(tmp_path, capsys):
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    with RunLog(tmp_path, begin=0, end=10), pytest.raises(OSError, match=r"No space.*log\.txt"):
+        logging.getLogger("iuv").info("a line")
+    assert capsys.readouterr().err.endswith("a line\n")
+
+
 def test_going_on_removes_the_metrics_of_later_steps_and_half_lines(tmp_path):
-    text = '{"iteration": 5}\n{"iteration": 10, "lr": 1}\n{"iteration": 15}\n{"iterat'
-    (tmp_path / "metrics.json").write_text(text)
+    text = b'{"iteration": 5}\n{"iteration": 10, "lr": 1}\n{"iteration": 15}\n\xff{"iterat'
+    (tmp_path / "metrics.json").write_bytes(text)
     with RunLog(tmp_path, begin=10, end=20) as log:
         log.metrics(15, {"lr": 2.0})
     assert [line["iteration"] for line in lines(tmp_path)] == [5, 10, 15]

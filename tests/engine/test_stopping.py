@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -15,7 +14,7 @@ def test_a_signal_is_noted():
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest() as stop:
         assert stop.signal is None
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stop.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -23,7 +22,7 @@ def test_a_signal_is_noted():
 def test_at_once():
     with StopRequest() as stop:
         with pytest.raises(StopNow), stop.at_once():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         assert stop.signal == signal.SIGTERM
         with pytest.raises(StopNow), stop.at_once():
             pytest.fail("one has come before")
@@ -31,10 +30,10 @@ def test_at_once():
 
 def test_a_second_ctrl_c():
     with StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop.signal == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_other_threads_get_no_signals():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def interrupted(folder, *signals_at, config=TOY, number=signal.SIGTERM) -> Train
     """Run, be stopped in the middle of each of these batches, and go on until the end."""
     for position in signals_at:
         trainer = toy_trainer(
-            folder, config, events={position: lambda: os.kill(os.getpid(), number)}
+            folder, config, events={position: lambda: signal.raise_signal(number)}
         )
         trainer.resume()
         assert trainer.run() == number
@@ -75,7 +74,7 @@ def test_going_on_is_the_same_bit_for_bit(tmp_path, changes, stops):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_and_ends_cleanly(tmp_path, number, capsys):
     before = signal.getsignal(number)
-    trainer = toy_trainer(tmp_path, events={2: lambda: os.kill(os.getpid(), number)})
+    trainer = toy_trainer(tmp_path, events={2: lambda: signal.raise_signal(number)})
     assert trainer.run() == number
     assert signal.getsignal(number) is before
     assert trainer.checkpoints.newest().iteration == 3
@@ -88,7 +87,7 @@ def test_a_signal_saves_the_step_and_ends_cleanly(tmp_path, number, capsys):
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     def twice():
         for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         toy_trainer(tmp_path, events={1: twice}).run()
@@ -109,6 +108,27 @@ def test_after_a_crash_the_steps_since_the_checkpoint_come_again(tmp_path):
     trainer.run()
     toy_trainer(tmp_path / "whole").run()
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            r"step 3: DataLoader worker \(pid 7\) is killed by signal: Killed; .* loader\.workers",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has"),
+            r"step 3: CUDA out of memory; with a larger solver\.accumulate, fewer images",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_said(tmp_path, error, message):
+    def fail():
+        raise error
+
+    with pytest.raises(TrainingError, match=message):
+        toy_trainer(tmp_path, events={2: fail}).run()
 
 
 def metrics_so_far(folder):
@@ -146,6 +166,10 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     longer.resume()
     longer.run()
     assert [line["iteration"] for line in metrics(tmp_path)] == [*range(1, 9)]
+    shorter = toy_trainer(tmp_path, TOY.replace(**{"solver.max_iter": 4}))
+    shorter.resume()
+    assert shorter.run() is None
+    assert shorter.state.iteration == 8
 
 
 def test_a_run_of_another_model_or_data_set_is_refused(tmp_path):
@@ -163,6 +187,25 @@ def test_a_run_of_another_model_or_data_set_is_refused(tmp_path):
         "or another folder",
     ):
         assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda snapshot: snapshot.model.popitem(),
+        lambda snapshot: snapshot.optimizer.clear(),
+        lambda snapshot: snapshot.processes.clear(),
+        lambda snapshot: snapshot.config.update(solver=None),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, change):
+    toy_trainer(tmp_path, TOY.replace(**{"solver.max_iter": 2})).run()
+    trainer = toy_trainer(tmp_path)
+    snapshot = trainer.checkpoints.newest()
+    change(snapshot)
+    trainer.checkpoints.save(snapshot)
+    with pytest.raises(TrainingError, match=r"checkpoint of step 2 does not fit this version"):
+        trainer.resume()
 
 
 def test_what_is_written(tmp_path):
@@ -316,7 +359,7 @@ def test_an_interrupted_evaluation_is_made_up_for(tmp_path):
     config = TOY.replace(**{"run.eval_period": 3})
 
     def slow(model):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         raise AssertionError("signals end evaluations at once")
 
     assert toy_trainer(tmp_path, config, evaluate=slow).run() == signal.SIGTERM

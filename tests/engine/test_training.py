@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 
 import pytest
 import torch
 
 from iuv.data.loader import TrainingLoader
+from iuv.engine.optim import freeze
 from iuv.engine.step import TrainingStep
 from iuv.engine.trainer import Trainer, TrainingData
 from iuv.modeling.initialise import initialise
@@ -24,11 +24,12 @@ def make_trainer(folder, config, *, stop_after=None):
     torch.manual_seed(0)
     model = RCNN(config.model)
     initialise(model)
+    freeze(model.trunk.resnet, config.solver.freeze_at)
     step = TrainingStep(model, config)
     if stop_after is not None:
         step.register_forward_pre_hook(
             lambda *_: (
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
                 if trainer.state.iteration == stop_after
                 else None
             )
@@ -50,7 +51,11 @@ def losses(folder):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"loader.workers": 2}, {"solver.accumulate": 2, "solver.precision": "bf16"}],
+    [
+        {"loader.workers": 2},
+        {"solver.accumulate": 2, "solver.precision": "bf16"},
+        {"backbone.norm": "batch_norm", "solver.freeze_at": 4},
+    ],
     ids=str,
 )
 def test_going_on_is_the_same_bit_for_bit(tmp_path, changes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import torch
 from toy import TOY, ToyLoader, ToyStep
 
-from iuv.engine.distributed import Processes, joined_processes
 from iuv.engine.trainer import Trainer, TrainingData
+from iuv.processes import Processes, joined_processes
 
 CPU = torch.device("cpu")
 
@@ -26,7 +25,7 @@ def main(folder: Path) -> None:
 
         def stop() -> None:
             if processes.rank == 1:  # a scheduler's signals do not reach all at the same step
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
 
         train(folder / "parts", processes, ToyStep(config), {5: stop})
         train(folder / "parts", processes, ToyStep(config))

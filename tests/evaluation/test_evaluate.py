@@ -8,7 +8,8 @@ import pytest
 
 import golden_evaluation as golden
 from iuv.data.records import Annotation, DataError, Dataset, ImageRecord
-from iuv.evaluation.evaluate import Alone, evaluate, evaluate_results, share
+from iuv.evaluation.evaluate import evaluate, evaluate_results, share
+from iuv.processes import ALONE
 from iuv.results import People
 from sample_people import make_person
 
@@ -59,7 +60,7 @@ def test_shares(count, size):
     shares = [share(images, OneOf(rank, size, [])) for rank in range(size)]
     assert [image for part in shares for image in part] == list(images)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert share(images, Alone()) == images
+    assert share(images, ALONE) == images
 
 
 @pytest.fixture

@@ -224,6 +224,11 @@ def test_impossible_tasks(tasks, message):
         Evaluator(main_dataset(), None, tasks=tasks)
 
 
+def test_impossible_mode():
+    with pytest.raises(ValueError, match="there is no mode 'iuv'; the modes are iuvdt, iuvgt, ig"):
+        Evaluator(main_dataset(), None, mode="iuv")
+
+
 def one_box(**changes):
     fields = {
         "classes": np.zeros(1, np.int64),
@@ -242,6 +247,11 @@ def one_box(**changes):
             None,
             one_box(classes=np.ones(1, np.int64)),
             r"image 1: the classes of detections must be 0\.\.0, .* got \[1\]",
+        ),
+        (
+            None,
+            one_box(masks=({"size": [9, 9], "counts": [81]},)),
+            r"image 1: the mask of detection 0 must have the image's size, .*, got \[9, 9\]",
         ),
     ],
 )

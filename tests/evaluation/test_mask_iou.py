@@ -18,6 +18,7 @@ from iuv.evaluation.mask_iou import (
     paste,
     region_mask,
     resample,
+    unite_parts,
 )
 
 
@@ -66,6 +67,11 @@ def encode(mask):
 ANNOTATION = Annotation(id=1, category=0, box_xywh=(5.0, 6.0, 30.0, 20.0), area=1.0)
 
 
+def mask_of(annotation):
+    _, parts, _ = unite_parts([ANNOTATION, annotation, ANNOTATION])
+    return annotated_mask(annotation, parts, (40, 60))
+
+
 def two_parts():
     """A block of 190 x 150 pixels, as a whole and in two parts that overlap."""
     whole = np.zeros((256, 256), np.uint8)
@@ -78,7 +84,7 @@ def two_parts():
 def test_part_masks():
     whole, upper, lower = two_parts()
     parts = (None, encode(upper), None, encode(lower))
-    found = annotated_mask(replace(ANNOTATION, part_masks=parts), (40, 60))
+    found = mask_of(replace(ANNOTATION, part_masks=parts))
     assert found[:2] == (6, 5)
     np.testing.assert_array_equal(found.pixels, resample(whole, 20, 30))
 
@@ -89,24 +95,24 @@ def test_single_part_mask(compressed):
     whole, *_ = two_parts()
     counts = [30 * 256 + 50, *[150, 106] * 189, 150, 56 + 36 * 256]
     mask = encode(whole) if compressed else {"size": [256, 256], "counts": counts}
-    found = annotated_mask(replace(ANNOTATION, part_masks=mask), (40, 60))
+    found = mask_of(replace(ANNOTATION, part_masks=mask))
     np.testing.assert_array_equal(found.pixels, resample(whole, 20, 30))
 
 
 def test_parts_that_are_not_seen():
-    found = annotated_mask(replace(ANNOTATION, part_masks=(None,) * 14), (40, 60))
+    found = mask_of(replace(ANNOTATION, part_masks=(None,) * 14))
     assert found.pixels.shape == (20, 30)
     assert not found.pixels.any()
 
 
 def test_segmentation_in_place_of_parts():
     square = (1.0, 1.0, 5.0, 1.0, 5.0, 4.0, 1.0, 4.0)
-    top, left, pixels = annotated_mask(replace(ANNOTATION, segmentation=(square,)), (40, 60))
+    top, left, pixels = mask_of(replace(ANNOTATION, segmentation=(square,)))
     expected = np.zeros((40, 60), bool)
     expected[1:4, 1:5] = True
     assert (top, left) == (0, 0)
     np.testing.assert_array_equal(pixels, expected)
-    assert not annotated_mask(ANNOTATION, (40, 60)).pixels.any()
+    assert not mask_of(ANNOTATION).pixels.any()
 
 
 def test_mask_iou_like_coco():

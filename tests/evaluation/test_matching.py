@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from golden_evaluation import FOLDER, main_evaluator, positions, results, two_class_evaluator
-from iuv.evaluation.matching import AREA_RANGES, match
-from iuv.evaluation.metrics import get_thresholds
+from iuv.evaluation.matching import Candidates, match_all
+from iuv.evaluation.metrics import AREA_RANGES, get_thresholds
 from iuv.evaluation.scoring import match_groups
 
 THRESHOLDS = get_thresholds(0.5)
@@ -61,13 +61,13 @@ def check(evaluator, s, golden, file):
 
 
 def match_one_by_one(similarity, box_iou, detection_areas, person_areas, ignored, crowd, area):
-    """Spec 05 section 8, for one image, similarity and range of size."""
+    """The rules as in a book, for one image, similarity and range of size."""
     least, most = area
     ignored = ignored | (person_areas < least) | (person_areas > most)
     order = sorted(range(len(ignored)), key=lambda g: ignored[g])
     D = len(detection_areas)
     person = np.full((len(THRESHOLDS), D), -1)
-    skipped = np.full((len(THRESHOLDS), D), bool(ignored.all()))
+    skipped = np.full((len(THRESHOLDS), D), box_iou is not None and bool(ignored.all()))
     for t, threshold in enumerate(THRESHOLDS):
         taken = set()
         for d in range(D):
@@ -83,7 +83,7 @@ def match_one_by_one(similarity, box_iou, detection_areas, person_areas, ignored
             if chosen is not None:
                 person[t, d], skipped[t, d] = chosen, ignored[chosen]
                 taken.add(chosen)
-    for d in range(D):
+    for d in range(D if box_iou is not None else 0):
         if person[-1, d] >= 0:
             continue
         best, chosen = 0.8, None
@@ -99,31 +99,30 @@ def match_one_by_one(similarity, box_iou, detection_areas, person_areas, ignored
     return person, skipped | ((person < 0) & out)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (3, 6), (20, 2), (0, 3), (3, 0), (0, 0)])
-def test_against_one_by_one(shape):
-    D, G = shape
-    rng = np.random.default_rng(D + 100 * G)
-    N = 200
-
-    def coarse(*shape):
-        """Few different values, so that there are ties; some zeros, some above the thresholds."""
-        return rng.choice([0, 0.3, 0.5, 0.52, 0.8, 0.85, 0.9, 0.95, 1], shape)
-
+@pytest.mark.parametrize("plain", [False, True], ids=["Detectron2", "COCO"])
+def test_against_one_by_one(plain, monkeypatch):
+    """Any numbers of detections and people; few different values, so that there are ties."""
+    monkeypatch.setattr("iuv.evaluation.matching._AT_ONCE", 7)
+    rng = np.random.default_rng(0)
+    values = [0, 0.3, 0.5, 0.52, 0.8, 0.85, 0.9, 0.95, 1]
     areas = np.array([500.0, 1024, 5000, 9216, 20000, 2e10])
-    groups = {
-        "similarity": coarse(N, 2, D, G),
-        "box_iou": coarse(N, D, G),
-        "detection_areas": rng.choice(areas, (N, D)),
-        "person_areas": rng.choice(areas, (N, G)),
-        "ignored": rng.random((N, G)) < 0.3,
-        "crowd": rng.random((N, G)) < 0.2,
-    }
-    matches = match(**groups, thresholds=THRESHOLDS)
-    for n in range(N):
-        one = {name: values[n] for name, values in groups.items()}
-        similarities = one.pop("similarity")
-        for s, similarity in enumerate(similarities):
-            for a, area in enumerate(AREA_RANGES.values()):
-                person, ignored = match_one_by_one(similarity, **one, area=area)
-                np.testing.assert_array_equal(matches.person[n, s, a], person)
-                np.testing.assert_array_equal(matches.ignored[n, s, a], ignored)
+    shapes = [(1, 1), (4, 3), (3, 6), (20, 2), (0, 3), (3, 0), (0, 0)]
+    candidates = [
+        Candidates(
+            similarity=rng.choice(values, (2, D, G)),
+            box_iou=None if plain else rng.choice(values, (D, G)),
+            detection_areas=rng.choice(areas, D),
+            person_areas=rng.choice(areas, G),
+            ignored=rng.random(G) < 0.3,
+            crowd=rng.random(G) < 0.2,
+        )
+        for _ in range(60)
+        for D, G in shapes
+    ]
+    ranges = list(AREA_RANGES.values())
+    for one, matches in zip(candidates, match_all(candidates, ranges, THRESHOLDS), strict=True):
+        for s, similarity in enumerate(one.similarity):
+            for a, area in enumerate(ranges):
+                person, ignored = match_one_by_one(similarity, *one[1:], area)
+                np.testing.assert_array_equal(matches.person[s, a], person)
+                np.testing.assert_array_equal(matches.ignored[s, a], ignored)

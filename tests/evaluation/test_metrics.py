@@ -16,6 +16,12 @@ def test_thresholds(least, expected):
     assert get_thresholds(least) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("least", [-0.1, 0.96, 50, float("nan")])
+def test_thresholds_out_of_range(least):
+    with pytest.raises(ValueError, match=rf"similarity must lie in 0\.\.0\.95, got {least}"):
+        get_thresholds(least)
+
+
 def test_sixteen_thresholds_from_a_fifth():
     assert len(get_thresholds(0.2)) == 16
 

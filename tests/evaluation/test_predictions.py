@@ -264,8 +264,9 @@ def test_results_of_another_data_set(results):
         ({"image_id": None}, "entry 1: image_id: expected a number, or the name .* got None"),
         ({"image_id": True}, "entry 1: image_id: expected a number, or the name .* got True"),
         ({"category_id": "person"}, "entry 1: category_id: expected a whole number, got 'person'"),
-        ({"score": float("nan")}, "entry 1: score: expected a finite number, got nan"),
-        ({"score": "0.9"}, "entry 1: score: expected a finite number, got '0.9'"),
+        ({"score": float("nan")}, "entry 1: score: expected a finite number below 1e9, got nan"),
+        ({"score": "0.9"}, "entry 1: score: expected a finite number .*, got '0.9'"),
+        ({"score": 10**400}, "entry 1: score: expected a finite number below 1e9, got 1000"),
         (
             {"bbox": [0, 0, float("nan"), 1]},
             r"entry 1: bbox: expected \[left, top.* got \[0, 0, nan",

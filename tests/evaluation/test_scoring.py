@@ -27,14 +27,6 @@ def test_curves_of_main_set(least):
             np.testing.assert_allclose(curves[task].recall, recall, atol=1e-9)
 
 
-def test_many_groups_are_matched_chunk_by_chunk(monkeypatch):
-    evaluator = main_evaluator()
-    expected = evaluator.curves()["densepose_gpsm"].precision
-    monkeypatch.setattr("iuv.evaluation.scoring._AT_ONCE", 2)
-    found = evaluator.curves()["densepose_gpsm"].precision
-    np.testing.assert_array_equal(found, expected)
-
-
 def test_no_groups():
     for curves in draw_curves([], 1, np.array([0.5])).values():
         assert (curves.precision == -1).all()

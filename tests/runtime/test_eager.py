@@ -1,6 +1,6 @@
 import torch
 
-from iuv.modeling.layers import ConvNorm, FrozenBatchNorm2d
+from iuv.modeling.layers import BatchNorm2d, ConvNorm, FrozenBatchNorm2d
 from iuv.modeling.rcnn import RCNN
 from iuv.runtime.eager import fold_batch_norm, prepare_eager
 from tiny import TINY
@@ -21,6 +21,20 @@ def test_folding_changes_rounding_only():
     x = torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = unit(x)
+        fold_batch_norm(unit)
+        torch.testing.assert_close(unit(x), before, rtol=1e-5, atol=1e-5)
+    assert isinstance(unit.norm, torch.nn.Identity)
+
+
+def test_batch_norms_that_have_learnt_are_folded_too():
+    unit = ConvNorm(8, 16, 3, BatchNorm2d(16))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(3):
+            unit(torch.randn(4, 8, 9, 9) * 2 + 1)
+    x = torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before = unit.eval()(x)
         fold_batch_norm(unit)
         torch.testing.assert_close(unit(x), before, rtol=1e-5, atol=1e-5)
     assert isinstance(unit.norm, torch.nn.Identity)

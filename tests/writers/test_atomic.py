@@ -38,6 +38,13 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["result.bin"]
 
 
+def test_a_full_disk_comes_with_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "result.bin"
+    with pytest.raises(OSError, match="No space left") as error, atomic_write(path):
+        raise OSError(28, "No space left on device")
+    assert error.value.filename == str(path)
+
+
 def test_a_missing_folder_is_named_with_the_remedy(tmp_path: Path) -> None:
     with (
         pytest.raises(FileNotFoundError, match=r"result\.bin.*absent.*create the folder"),

@@ -6,7 +6,9 @@ Exit codes: 0 all done; 1 some inputs failed and the rest were done; 2 the call 
 
 from __future__ import annotations
 
+import io
 import signal
+import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -82,4 +84,6 @@ def main() -> None:
     """Run the ``iuv`` command."""
     # Ended by the system as by Ctrl-C: through the clean-up, so that no partial file stays behind.
     signal.signal(signal.SIGTERM, _stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that it lacks letters for must not end it
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(prog_name="iuv")

@@ -174,9 +174,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
     from iuv.cli.scoring import Scoring, choose_tasks, describe, load_mesh, load_one_dataset
     from iuv.data.catalog import require_images
-    from iuv.engine.distributed import joined_processes
     from iuv.evaluation.predictions import read_predictions
     from iuv.predictor import pick_device
+    from iuv.processes import joined_processes
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
     own = pick_device(own_device(device))
@@ -214,15 +214,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)
         if processes.is_main:
-            name = str(results or model or weights or DEFAULT_MODEL)
-            published = None if results or weights else find_published(model or DEFAULT_MODEL)
+            other = results or weights  # than a released model
+            how = {"min_score": min_score, "max_people": max_people, "tta": tta}
             document = {
                 "data": dataset.name,
                 "images": len(dataset),
-                "scored": name,
+                "scored": str(other or model or DEFAULT_MODEL),
+                "predicted": None if results else how,
                 "min_similarity": min_similarity,
                 "scores": plain_scores(scores),
-                "published": published,
+                "published": None if other else find_published(model or DEFAULT_MODEL),
             }
             _tell(document, out, as_json=as_json)
 

@@ -17,11 +17,12 @@ from iuv.cli.sources import result_keys
 from iuv.data.catalog import find_datasets
 from iuv.data.records import DataError, Dataset, ImageRecord
 from iuv.evaluation.entries import Content
-from iuv.evaluation.evaluate import Processes, evaluate, evaluate_results, share
+from iuv.evaluation.evaluate import evaluate, evaluate_results, share
 from iuv.evaluation.evaluator import Scores
 from iuv.evaluation.meshes import SurfaceMesh
 from iuv.evaluation.predictions import Predictions
 from iuv.evaluation.smpl import fetch_smpl, load_smpl
+from iuv.processes import Processes
 from iuv.results import People
 from iuv.writers import write_npz
 

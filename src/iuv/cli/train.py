@@ -123,10 +123,10 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.cli import training
     from iuv.cli.loading import own_device
     from iuv.data.loader import TrainingLoader
-    from iuv.engine.distributed import joined_processes
     from iuv.engine.step import TrainingStep
     from iuv.engine.trainer import Trainer, TrainingData
     from iuv.predictor import pick_device
+    from iuv.processes import joined_processes
 
     config = training.read_settings(model, settings or [], init)
     own = pick_device(own_device(device))

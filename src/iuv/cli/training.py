@@ -18,13 +18,13 @@ from iuv.data.datasets import filter_for_training, join_datasets
 from iuv.data.records import DataError, Dataset
 from iuv.data.symmetry import SYMMETRY_URL, UVSymmetry, read_symmetry
 from iuv.detectron2_yaml import read_detectron2_training
-from iuv.engine.distributed import Processes
 from iuv.engine.optim import freeze
 from iuv.engine.trainer import Evaluate
 from iuv.evaluation.evaluate import evaluate
 from iuv.modeling.initialise import initialise
 from iuv.modeling.rcnn import RCNN
 from iuv.predictor import Predictor
+from iuv.processes import Processes
 from iuv.recipes import recipe
 from iuv.runtime.eager import prepare_eager
 from iuv.training_config import TrainingConfig
@@ -53,7 +53,8 @@ def read_settings(model: str, assignments: Sequence[str], init: str) -> Training
     Args:
         model: a name of the zoo, a Detectron2 YAML, or the config.json of a former run.
         assignments: such as ``solver.base_lr=0.005``.
-        init: as for `make_network`. With "none", all of the ResNet learns, unless assigned.
+        init: as for `make_network`. With "none", all of the ResNet learns, its batch norms too,
+            unless assigned otherwise.
 
     Raises:
         ConfigError, UnknownModelError, OSError: there is no such model, or a setting is wrong.
@@ -66,7 +67,8 @@ def read_settings(model: str, assignments: Sequence[str], init: str) -> Training
     else:
         config = recipe(get_model(model).config)
     if init == _RANDOM:
-        config = config.replace(**{"solver.freeze_at": 0})
+        # Without pretrained statistics, frozen norms would let the features grow without bound.
+        config = config.replace(**{"solver.freeze_at": 0, "backbone.norm": "batch_norm"})
     return config.override(*assignments)
 
 
@@ -221,7 +223,8 @@ def describe_run(
     return [
         f"{model}: {sum(n for n, _ in sizes) / 1e6:.1f} million parameters, of which "
         f"{sum(n for n, learns in sizes if learns) / 1e6:.1f} million learn; begins with "
-        f"{begins.get(init, init)}, solver.freeze_at={config.solver.freeze_at}",
+        f"{begins.get(init, init)}, solver.freeze_at={config.solver.freeze_at}, "
+        f"backbone.norm={config.model.backbone.norm}",
         f"{dataset.name}: {len(dataset)} images, {len(annotated)} annotations, {points} points",
     ]
 

@@ -16,11 +16,14 @@ from iuv.data.masks import PART_MASK_SIZE
 from iuv.data.problems import Fields, as_numbers
 from iuv.data.records import RLE, Annotation, Points, Polygons
 
-__all__ = ["pack_numbers", "parse_annotation"]
+__all__ = ["FAR", "pack_numbers", "parse_annotation"]
+
+FAR = 1e6
+"""Pixels from the image's corner that nothing lies beyond: painting a polygon costs memory in
+proportion to its sides, and the numbers of later steps are finite."""
 
 _POINT_FIELDS = ("dp_x", "dp_y", "dp_I", "dp_U", "dp_V")
 _LISTS = (*_POINT_FIELDS, "keypoints")
-_FAR = 1e6  # pixels; painting a polygon costs memory in proportion to its sides
 _PART_MASK = (PART_MASK_SIZE, PART_MASK_SIZE)
 
 
@@ -69,14 +72,14 @@ def _packed(value: Any) -> Any:
 def _box(fields: Fields) -> tuple[float, float, float, float]:
     value = fields.values.get("bbox")
     numbers = as_numbers(value)
-    if numbers is not None and len(numbers) == 4 and np.isfinite(numbers).all():
+    if numbers is not None and len(numbers) == 4 and (np.abs(numbers) < FAR).all():
         left, top, width, height = numbers.tolist()
         if width >= 0 and height >= 0:
             return left, top, width, height
     fields.error(
         "no valid bbox",
-        "bbox: expected [left, top, width, height] in pixels, width and height from 0 on, "
-        f"got {reprlib.repr(value)}",
+        "bbox: expected [left, top, width, height] in pixels, width and height from 0 on, each "
+        f"below {FAR:g}, got {reprlib.repr(value)}",
     )
     return 0.0, 0.0, 0.0, 0.0
 
@@ -169,7 +172,7 @@ def _segmentation(fields: Fields, image_size: tuple[int, int]) -> Polygons | RLE
     polygons = []
     for index, polygon in enumerate(value or ()):
         numbers = as_numbers(polygon)
-        if numbers is None or not (np.abs(numbers) < _FAR).all():
+        if numbers is None or not (np.abs(numbers) < FAR).all():
             fields.error(
                 "no valid segmentation",
                 f"segmentation[{index}]: expected x0, y0, x1, y1, ... in pixels of the image, "

@@ -211,9 +211,9 @@ def _missing_images(dataset: Dataset) -> list[Path]:
     for folder, paths in wanted.items():
         try:
             with os.scandir(folder) as entries:
-                present = {entry.name for entry in entries}
+                present = {entry.name for entry in entries if entry.is_file()}
         except OSError:
             present = set()
         # Asked again, as not every file system tells capital letters apart.
-        missing += [path for path in paths if path.name not in present and not path.is_file()]
+        missing += [path for path in paths if path.name not in present and not os.path.isfile(path)]
     return missing

@@ -145,7 +145,7 @@ def _check_image(image: ImageRecord) -> Problem | None:
     try:
         height, width = read_image(image.path).shape[:2]
     except ImageError as error:
-        kind = "unreadable image" if image.path.exists() else "missing image"
+        kind = "unreadable image" if os.path.exists(image.path) else "missing image"
         return Problem(severity="error", kind=kind, where=where, detail=str(error))
     if (height, width) == (image.height, image.width):
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from iuv.data.annotations import pack_numbers, parse_annotation
+from iuv.data.annotations import FAR, pack_numbers, parse_annotation
 from iuv.data.masks import find_broken_masks
 from iuv.data.problems import Fields, Report, refuse_errors
 from iuv.data.records import Annotation, DataError, Dataset, ImageRecord, Polygons
@@ -185,6 +185,8 @@ def _read_document(source: Path) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise DataError(f"{source}: not a JSON file; give COCO annotations") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{source}: no COCO annotations ({error})") from None
     except RecursionError:
         raise DataError(f"{source}: nested too deeply for COCO annotations") from None
     expected = f"expected a JSON object with the lists {', '.join(_LISTS)}"
@@ -275,10 +277,14 @@ def _ignore_regions(fields: Fields) -> Polygons:
     try:
         pairs = [list(zip(x, y, strict=True)) for x, y in zip(xs, ys, strict=True)]
         regions = [tuple(float(value) for pair in region for value in pair) for region in pairs]
-    except (TypeError, ValueError):
+        sound = all(abs(value) < FAR for region in regions for value in region)
+    except (TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound:
         fields.error(
             "no valid ignore regions",
-            "ignore_regions_x, ignore_regions_y: expected as many lists of as many numbers",
+            "ignore_regions_x, ignore_regions_y: expected as many lists of as many numbers, in "
+            "pixels of the image",
         )
         return ()
     return tuple(region for region in regions if len(region) >= 6)

@@ -7,8 +7,8 @@ Records travel with the orders, so workers hold no copy of the data set and star
 
 from __future__ import annotations
 
+import atexit
 import itertools
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from iuv.data.packing import PackedBatch
 from iuv.data.records import DataError, Dataset, ImageRecord
@@ -94,7 +95,8 @@ class TrainingLoader:
             DataError: an image cannot be read, or is not the one that was annotated.
         """
         if self._batches is None:
-            self._batches = iter(self._start())
+            self._batches = iter(self._stream())
+            atexit.register(self.close)  # else Python would wait for the workers, and they for it
         packed = next(self._batches)
         if isinstance(packed, DataError):
             self.close()
@@ -104,7 +106,10 @@ class TrainingLoader:
 
     def close(self) -> None:
         """Stop the workers. The next batch would start them again."""
-        self._batches = None  # the iterator of torch stops them when it goes
+        atexit.unregister(self.close)
+        batches, self._batches = self._batches, None
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            batches._shutdown_workers()  # its end would do so, but an error in flight may hold it
 
     def __enter__(self) -> TrainingLoader:
         return self
@@ -117,7 +122,7 @@ class TrainingLoader:
     ) -> None:
         self.close()
 
-    def _start(self) -> DataLoader[PackedBatch | DataError]:
+    def _stream(self) -> DataLoader[PackedBatch | DataError]:
         config = self._config
         workers = min(config.loader.workers, _cores())  # more would only wait for each other
         return DataLoader(
@@ -129,7 +134,8 @@ class TrainingLoader:
             collate_fn=_as_it_is,
             num_workers=workers,
             worker_init_fn=_settle_worker,
-            multiprocessing_context=_process_context() if workers else None,
+            # A fork of a process with threads (DDP's, CUDA's) may hang.
+            multiprocessing_context="spawn" if workers else None,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else the loader draws from the trainer's generator
         )
@@ -171,17 +177,13 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _process_context() -> multiprocessing.context.BaseContext:
-    """Return how workers are started: not forked from a process with threads, which may hang."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # imported once, not by every worker
-    return context
-
-
 def _settle_worker(_number: int) -> None:
-    """Leave threads and signals to the process that trains; it has torch end the workers."""
+    """Leave threads and signals to the process that trains.
+
+    Ctrl-C, and schedulers that end a job, signal all processes of it. The one that trains may want
+    to finish its step and to save; it ends the workers with itself.
+    """
+    atexit.register(os._exit, 0)  # Python's own end aborts when the queue's thread is at work
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

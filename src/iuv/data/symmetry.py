@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import loadmat
 
 from iuv.bodyparts import NUM_PARTS, PART_MIRROR
 from iuv.data.records import DataError
@@ -91,6 +90,8 @@ def read_symmetry(path: Path) -> UVSymmetry:
     Raises:
         DataError: the file is missing or holds something else; the message says where to get it.
     """
+    from scipy.io import loadmat  # the loader's workers do without
+
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; download {SYMMETRY_URL} and put it there")
     try:

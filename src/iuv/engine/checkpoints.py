@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,8 @@ class Checkpoints:
         path = self.folder / f"{snapshot.iteration:07d}.pt"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for half in self.folder.glob(".*.part"):  # left by a process that was killed
+                half.unlink()
             _write(path, vars(snapshot))
         except OSError as error:
             raise OSError(
@@ -171,6 +174,9 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _read(path: Path) -> Snapshot:
     try:
+        with zipfile.ZipFile(path) as archive:  # torch passes over the check sums
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} in it is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
         return Snapshot(**content)
     except Exception as error:  # whatever a damaged archive makes torch raise

@@ -83,7 +83,7 @@ class RunLog:
         level = _OURS.level
         _OURS.setLevel(logging.INFO)
         self._stack.callback(_OURS.setLevel, level)
-        for handler in (_Screen(self._console), _log_file(self._folder / "log.txt")):
+        for handler in (_Screen(self._console), _LogFile(self._folder / "log.txt")):
             _OURS.addHandler(handler)
             self._stack.callback(handler.close)
             self._stack.callback(_OURS.removeHandler, handler)
@@ -124,8 +124,7 @@ class RunLog:
 
     def metrics(self, iteration: int, values: Metrics) -> None:
         """Add a line to metrics.json, and curves to TensorBoard."""
-        with (self._folder / "metrics.json").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        _append(self._folder / "metrics.json", json.dumps({"iteration": iteration, **values}))
         if self._tensorboard is not None:
             for name, value in values.items():
                 self._tensorboard.add_scalar(name, value, iteration)
@@ -134,7 +133,7 @@ class RunLog:
 def is_scored(folder: Path, iteration: int) -> bool:
     """Tell whether the metrics of a run have the scores of an evaluation after this step."""
     path = folder / "metrics.json"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
     return any(_iteration(line) == iteration and f'"{EVALUATION}' in line for line in lines)
 
 
@@ -161,10 +160,24 @@ class _Screen(logging.Handler):
         self._console.print(self.format(record), markup=False, soft_wrap=True)
 
 
-def _log_file(path: Path) -> logging.Handler:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    return handler
+class _LogFile(logging.Handler):
+    """Lines of log.txt. Logging's own handler prints a traceback for each when the disk is full."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _append(self._path, self.format(record))
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{line}\n")
+    except OSError as error:  # of a full disk, without the name
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _tensorboard(folder: Path, begin: int) -> Any:
@@ -180,7 +193,7 @@ def _cut_metrics(path: Path, last: int) -> None:
     """Remove what was written after step `last`, and a line that a crash has cut off."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text("utf-8", errors="replace").splitlines()
     kept = [line for line in lines if (found := _iteration(line)) is not None and found <= last]
     with atomic_write(path) as file:
         file.write("".join(f"{line}\n" for line in kept).encode())

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from iuv.engine.checkpoints import Snapshot, random_state
-from iuv.engine.distributed import Processes
 from iuv.engine.optim import WeightAverage, make_optimizer, take_step
 from iuv.engine.schedule import learning_rate
 from iuv.modeling.rcnn import RCNN
+from iuv.processes import Processes
 from iuv.training_config import TrainingConfig
 
 __all__ = ["TrainingState"]

@@ -33,13 +33,13 @@ from iuv.engine.checkpoints import (
     random_state,
     restore_random_state,
 )
-from iuv.engine.distributed import Processes
 from iuv.engine.gradients import TrainingError, compute_gradients
 from iuv.engine.logs import EVALUATION, Averages, RunLog, is_scored, peak_memory_mb
 from iuv.engine.state import TrainingState
 from iuv.engine.step import TrainingStep
 from iuv.engine.stopping import StopNow, StopRequest
 from iuv.modeling.rcnn import RCNN
+from iuv.processes import ALONE, Processes
 from iuv.writers.atomic import atomic_write
 
 __all__ = ["Evaluate", "Trainer", "TrainingData"]
@@ -93,7 +93,7 @@ class Trainer:
         folder: Path,
         *,
         device: torch.device,
-        processes: Processes | None = None,
+        processes: Processes = ALONE,
         evaluate: Evaluate | None = None,
         notes: Sequence[str] = (),
     ) -> None:
@@ -106,7 +106,7 @@ class Trainer:
         self.data = data
         self.folder = folder
         self.device = device
-        self.processes = processes or Processes()
+        self.processes = processes
         self.evaluate = evaluate
         self.notes = notes
         self.checkpoints = Checkpoints(folder / "checkpoints", keep=config.run.keep_checkpoints)
@@ -120,15 +120,24 @@ class Trainer:
         """Go to the newest checkpoint that can be read; returns False if there is none.
 
         Raises:
-            TrainingError: it is of another model, configuration or data set; says what differs.
+            TrainingError: it is of another model, configuration or data set, says what differs; or
+                it is not laid out as this version's.
             CheckpointError: there are checkpoints, and none can be read.
         """
         processes = self.processes
         snapshot = processes.broadcast(self.checkpoints.newest() if processes.is_main else None)
         if snapshot is None:
             return False
-        self._require_same_run(snapshot)
-        self._random = self.state.restore(snapshot, processes)
+        try:
+            self._require_same_run(snapshot)
+            self._random = self.state.restore(snapshot, processes)
+        except TrainingError:
+            raise
+        except Exception as error:  # whatever is looked for in vain
+            raise TrainingError(
+                f"{self.checkpoints.folder}: the checkpoint of step {snapshot.iteration} does not "
+                f"fit this version of iuv ({error!r:.200}); go on with the version that wrote it"
+            ) from error
         if processes.is_main and len(snapshot.processes) != processes.size:
             _log.warning(
                 "the run had %d processes and goes on with %d, so with other random numbers",
@@ -152,7 +161,8 @@ class Trainer:
 
         Raises:
             ConfigError: the batch cannot be shared out to processes and parts.
-            TrainingError: a loss is not finite; names it, and the images.
+            TrainingError: a loss is not finite, names it and the images; the memory does not do; or
+                a process that loads images has been killed.
             CheckpointError, OSError: nothing more can be saved; what has been saved is intact.
             DataError: an image cannot be read.
         """
@@ -169,12 +179,28 @@ class Trainer:
                 stopped = self._train(loader, stop, log)
             except StopNow:  # in an evaluation, before which everything has been saved
                 stopped = stop.signal
+            except RuntimeError as error:
+                raise self._explained(error) from error
             if stopped is not None:
                 _log.info(
                     "stopped by %s; step %d is saved, and the same command with --resume goes on",
                     *(stopped.name, self.state.iteration),
                 )
             return stopped
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        """Return what to tell about an error that is the machine's, not a defect; else itself."""
+        if isinstance(error, torch.OutOfMemoryError):
+            advice = "with a larger solver.accumulate, fewer images are in memory at once"
+        elif "DataLoader worker" in str(error):  # torch has no type for it
+            advice = (
+                "if for want of memory, set fewer loader.workers; the same command with --resume "
+                "goes on after the newest checkpoint"
+            )
+        else:
+            return error
+        what = str(error).partition(". ")[0].rstrip(" .")
+        return TrainingError(f"step {self.state.iteration + 1}: {what}; {advice}")
 
     def _train(
         self, loader: TrainingLoader, stop: StopRequest, log: RunLog | None
@@ -183,7 +209,7 @@ class Trainer:
         step = self._across_processes()
         restore_random_state(self._random, self.device)
         while True:
-            if state.iteration == end and self.processes.is_main:
+            if state.iteration >= end and self.processes.is_main:
                 self._write_models()
             if self._owes_scores():
                 self._score(stop, log)
@@ -200,12 +226,14 @@ class Trainer:
         """Return the step, with gradients that are averaged over all processes if it is wrapped."""
         if self.processes.size == 1:
             return self._step
-        return DistributedDataParallel(
+        parallel = DistributedDataParallel(
             self._step,
             device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,  # those of frozen norms, which never change
             gradient_as_bucket_view=True,
         )
+        # From here on, each process keeps statistics of its own; those of the main one are saved.
+        parallel.broadcast_buffers = False
+        return parallel
 
     def _take_step(self, step: nn.Module, loader: TrainingLoader, log: RunLog | None) -> None:
         state, start, lr = self.state, time.perf_counter(), self.state.lr
@@ -253,7 +281,8 @@ class Trainer:
         if self.evaluate is None:
             return
         model: RCNN = copy.deepcopy(self.state.model)
-        model.load_state_dict(self.state.averaged())
+        weights = {name: weight.cpu() for name, weight in self.state.averaged().items()}
+        model.load_state_dict(self.processes.broadcast(weights))  # statistics of norms differ
         before = random_state(self.device)
         with stop.at_once():
             scores = {name: float(score) for name, score in self.evaluate(model).items()}

@@ -23,12 +23,14 @@ from iuv.evaluation.mask_iou import (
     outside_regions,
     paste,
     region_mask,
+    unite_parts,
 )
 from iuv.evaluation.meshes import SurfaceMesh
 
 __all__ = ["Comparison", "Group"]
 
 _MAX_DETECTIONS = 20  # of an image and class
+_PREPARED = 64  # images at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +66,7 @@ class Comparison:
     ) -> None:
         self._records = dataset.images
         self._with_masks = with_masks
+        self._parts: dict[int, list[npt.NDArray[np.int64] | None]] = {}
         self._mode: Mode = mode
         self._lookups = None
         if mesh is not None:
@@ -82,11 +85,12 @@ class Comparison:
         found, people = _outside_regions(record, detections)
         classes = np.array([annotation.category for annotation in record.annotations], np.int64)
         groups = []
-        for category in np.union1d(detections.classes[found], classes[people]).tolist():
+        for category in sorted({*detections.classes[found].tolist(), *classes[people].tolist()}):
             own = found[detections.classes[found] == category]
             best = np.argsort(-detections.scores[own], kind="stable")[:_MAX_DETECTIONS]
             persons = people[classes[people] == category]
             groups.append(self._compare(place, detections, category, own[best], persons))
+        self._parts.pop(place, None)
         return tuple(groups)
 
     def settle(self) -> None:
@@ -105,14 +109,18 @@ class Comparison:
         record = self._records[place]
         box_iou, masks, gps = np.zeros((3, len(found), len(people)))
         if box_iou.size:
-            annotations = [record.annotations[index] for index in people]
+            annotations = [record.annotations[index] for index in people.tolist()]
             crowd = np.array([annotation.is_crowd for annotation in annotations])
             boxes = np.array([annotation.box_xywh for annotation in annotations], np.float64)
             box_iou = coco_mask.iou(detections.boxes_xywh[found], boxes, crowd)
             if self._with_masks:
                 size = (record.height, record.width)
                 detected = [_detected_mask(detections, index, size) for index in found.tolist()]
-                annotated = [annotated_mask(annotation, size) for annotation in annotations]
+                parts = self._parts_of(place)
+                annotated = [
+                    annotated_mask(record.annotations[index], parts[index], size)
+                    for index in people.tolist()
+                ]
                 masks = mask_iou(detected, annotated, crowd)
             if self._lookups is not None and detections.maps is not None:
                 points = self._points[place].of(people)
@@ -122,6 +130,16 @@ class Comparison:
                 )
                 self._lookups.add(gps, vertices, points)
         return Group(category, found, people, box_iou, masks, gps)
+
+    def _parts_of(self, place: int) -> list[npt.NDArray[np.int64] | None]:
+        """Return the part masks of an image's people; prepares those of its neighbours, too."""
+        if place not in self._parts:
+            start = place - place % _PREPARED
+            block = self._records[start : start + _PREPARED]
+            united = iter(unite_parts([a for record in block for a in record.annotations]))
+            for index, record in enumerate(block, start=start):
+                self._parts[index] = [next(united) for _ in record.annotations]
+        return self._parts[place]
 
 
 def _outside_regions(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -30,7 +29,7 @@ __all__ = ["Content", "Entry", "decode_entries", "find_content"]
 Content = Literal["surface", "masks", "boxes"]
 """How much of a detection a file tells; each includes the next."""
 
-_MAX_COORDINATE = 1e7  # pixels; what is beyond is no box, and overflows somewhere
+_MAX = 1e9  # of any number; what is beyond is a mistake, and overflows somewhere
 _MAX_GROWTH = 4  # a map's side, in sides of the image: what is beyond is a file that fills memory
 
 
@@ -84,24 +83,23 @@ def _error(entry: Entry, field: str, expected: str, got: object) -> ValueError:
 
 
 def _score(entry: Entry) -> float:
-    score = entry.values.get("score")
+    score: Any = entry.values.get("score")
     if not _is_number(score):
-        raise _error(entry, "score", "a finite number", repr(score))
+        raise _error(entry, "score", "a finite number below 1e9", repr(score))
     return float(score)
 
 
 def _box(entry: Entry) -> list[float]:
-    box = entry.values.get("bbox")
+    box: Any = entry.values.get("bbox")
     expected = "[left, top, width, height] in pixels, width and height from 0 on"
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        raise _error(entry, "bbox", expected, box)
-    if min(box[2:]) < 0 or max(map(abs, box)) > _MAX_COORDINATE:
+    numbers = isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+    if not numbers or min(box[2:]) < 0:
         raise _error(entry, "bbox", expected, box)
     return [float(value) for value in box]
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # True is an int, too
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX < value < _MAX
 
 
 def _map(entry: Entry, size: tuple[int, int], image: ImageRecord) -> ByteArray:

@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from iuv.data.records import DataError, Dataset, ImageRecord
+from iuv.data.samplers import inference_share
 from iuv.evaluation.detections import Detections
 from iuv.evaluation.evaluator import Evaluator, Scores
 from iuv.evaluation.meshes import SurfaceMesh
+from iuv.processes import ALONE, Processes
 from iuv.results import People
 
-__all__ = ["Alone", "Processes", "evaluate", "evaluate_results", "share"]
-
-_T = TypeVar("_T")
-
-
-class Processes(Protocol):
-    """This process among those that share the images of a data set."""
-
-    @property
-    def rank(self) -> int:
-        """0 .. size - 1."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-
-    def gather(self, value: _T) -> list[_T]:
-        """Return every process's value, by rank."""
-
-
-@dataclass(frozen=True)
-class Alone:
-    """The only process."""
-
-    rank: int = 0
-    size: int = 1
-
-    def gather(self, value: _T) -> list[_T]:
-        """Return the value."""
-        return [value]
+__all__ = ["evaluate", "evaluate_results", "share"]
 
 
 def share(images: Sequence[ImageRecord], processes: Processes) -> Sequence[ImageRecord]:
@@ -50,8 +21,8 @@ def share(images: Sequence[ImageRecord], processes: Processes) -> Sequence[Image
 
     Contiguous, as neighbours in a data set are often of one size, and so go into one batch.
     """
-    rank, size = processes.rank, processes.size
-    return images[len(images) * rank // size : len(images) * (rank + 1) // size]
+    part = inference_share(len(images), processes.rank, processes.size)
+    return images[part.start : part.stop]
 
 
 def evaluate(
@@ -61,7 +32,7 @@ def evaluate(
     *,
     tasks: Collection[str] | None = None,
     min_similarity: float = 0.5,
-    processes: Processes = Alone(),
+    processes: Processes = ALONE,
     on_image: Callable[[ImageRecord, People], None] | None = None,
 ) -> Scores:
     """Predict on the images of a data set, and score what was found.
@@ -104,7 +75,7 @@ def evaluate_results(
     *,
     tasks: Collection[str] | None = None,
     min_similarity: float = 0.5,
-    processes: Processes = Alone(),
+    processes: Processes = ALONE,
     on_image: Callable[[ImageRecord], None] | None = None,
 ) -> Scores:
     """Score what was found by image id, e.g. by `iuv.evaluation.predictions.read_predictions`.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
-from iuv.data.records import Dataset
+from iuv.data.records import Dataset, ImageRecord
 from iuv.evaluation.box_ap import score_boxes
 from iuv.evaluation.comparison import Comparison, Group
 from iuv.evaluation.detections import Detections
@@ -56,7 +56,7 @@ class Evaluator:
         mode: what is replaced for diagnosis, see `iuv.evaluation.gps.Mode`.
 
     Raises:
-        ValueError: no such task, or it needs a mesh.
+        ValueError: no such task or mode, a task needs a mesh, `min_similarity` is not in 0..0.95.
     """
 
     def __init__(
@@ -68,6 +68,10 @@ class Evaluator:
         min_similarity: float = 0.5,
         mode: Mode = "iuvdt",
     ) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(
+                f"there is no mode {mode!r}; the modes are {', '.join(get_args(Mode))}"
+            )
         self.tasks = _choose_tasks(tasks, mesh)
         """What is scored, in the order of `TASKS`."""
         self._dataset = dataset
@@ -85,7 +89,8 @@ class Evaluator:
 
         Raises:
             ValueError: the data set has no such image or class, the image was given before, or
-                the detections lack the maps or masks that a task needs.
+                the detections lack the maps or masks that a task needs, or a mask has another size
+                than the image.
         """
         if image_id not in self._places:
             raise ValueError(
@@ -93,8 +98,9 @@ class Evaluator:
             )
         if image_id in self._state:
             raise ValueError(f"image {image_id} was given before; give all its detections at once")
-        self._check(image_id, detections)
-        self._state[image_id] = self._reduce(self._places[image_id], detections)
+        place = self._places[image_id]
+        self._check(self._dataset.images[place], detections)
+        self._state[image_id] = self._reduce(place, detections)
 
     def state(self) -> State:
         """Return what remains of the images so far, for `merge` in another process."""
@@ -155,11 +161,11 @@ class Evaluator:
         self._comparison.settle()
         return compared
 
-    def _check(self, image_id: int, detections: Detections) -> None:
+    def _check(self, record: ImageRecord, detections: Detections) -> None:
         count = len(self._dataset.classes)
         if ((detections.classes < 0) | (detections.classes >= count)).any():
             raise ValueError(
-                f"image {image_id}: the classes of detections must be 0..{count - 1}, indices of "
+                f"image {record.id}: the classes of detections must be 0..{count - 1}, indices of "
                 f"the data set's classes, got {detections.classes.tolist()}"
             )
         lacking = ""
@@ -169,8 +175,14 @@ class Evaluator:
             lacking = "mask IoU needs maps or masks"
         if lacking and len(detections):
             raise ValueError(
-                f"image {image_id}: {lacking}, and these detections have none; choose other tasks"
+                f"image {record.id}: {lacking}, and these detections have none; choose other tasks"
             )
+        for index, mask in enumerate(detections.masks or ()):
+            if tuple(mask["size"]) != (record.height, record.width):
+                raise ValueError(
+                    f"image {record.id}: the mask of detection {index} must have the image's size, "
+                    f"{record.height} x {record.width}, got {mask['size']}"
+                )
 
     def _reduce(self, place: int, detections: Detections) -> ImageState:
         groups = () if self.tasks == ("bbox",) else self._comparison.compare(place, detections)

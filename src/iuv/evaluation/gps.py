@@ -110,15 +110,15 @@ def find_vertices(
     if mode == "iuvgt":
         return np.where(inside, points.vertices, -1)
     found = np.full(inside.shape, -1, dtype=np.int64)
-    for d in np.flatnonzero(inside.any(axis=1)).tolist():
-        (seen,) = np.nonzero(inside[d])
-        pixels = y[d, seen] * maps[d].shape[2] + x[d, seen]
-        labels, u, v = maps[d].reshape(3, -1)[:, pixels].astype(np.int64)
-        if mode.startswith("igt"):
-            labels = points.labels[seen]
-        if mode.endswith("uv0"):
-            u = v = np.zeros_like(labels)
-        found[d, seen] = table[labels << 16 | u << 8 | v]
+    d, p = np.nonzero(inside)
+    pixels = np.split(y[d, p] * np.maximum(width[d, 0], 1) + x[d, p], inside.sum(axis=1).cumsum())
+    seen = [own.reshape(3, -1)[:, at] for own, at in zip(maps, pixels[:-1], strict=True)]
+    labels, u, v = np.hstack([np.zeros((3, 0), dtype=np.int64), *seen])
+    if mode.startswith("igt"):
+        labels = points.labels[p]
+    if mode.endswith("uv0"):
+        u = v = np.zeros_like(labels)
+    found[d, p] = table[labels << 16 | u << 8 | v]
     return found
 
 

@@ -7,13 +7,14 @@ Parity with Detectron2, whose rules are noted where they are not what one would 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask, decode_rle
+from iuv.data.masks import PART_MASK_SIZE, decode_instance_mask, decode_runs
 from iuv.data.records import RLE, Annotation, Polygons
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "paste",
     "region_mask",
     "resample",
+    "unite_parts",
 ]
 
 Pixels = npt.NDArray[np.bool_]
+Runs = npt.NDArray[np.int64]
 Box = Sequence[float] | npt.NDArray[np.float64]
 
 
@@ -52,49 +55,67 @@ def paste(pixels: Pixels, box_xywh: Box, image_size: tuple[int, int]) -> Mask:
     return Mask(y0, x0, pixels[y0 - top : y1 - top, x0 - left : x1 - left])
 
 
-def annotated_mask(annotation: Annotation, image_size: tuple[int, int]) -> Mask:
-    """Return the pixels of an annotated person: of the part masks, or else of the segmentation.
+def unite_parts(annotations: Sequence[Annotation]) -> list[Runs | None]:
+    """Return for each person the run lengths of all part masks together; None without part masks.
 
-    Without either there are none.
+    They alternate between background and person, down the columns. Quick for many people at once.
     """
-    if annotation.part_masks is None:
-        mask = decode_instance_mask(annotation.segmentation, *image_size)
-        return Mask(0, 0, mask > 0)
-    _, _, width, height = annotation.box_xywh
-    whole = _union(annotation.part_masks)
-    return paste(
-        resample(whole, round(max(height, 1)), round(max(width, 1))),
-        annotation.box_xywh,
-        image_size,
-    )
+    merged = [_merge(annotation.part_masks) for annotation in annotations]
+    runs = iter(decode_runs([mask for mask in merged if mask]))
+    return [next(runs) if mask else None for mask in merged]
 
 
-def _union(masks: Sequence[RLE | None] | RLE) -> npt.NDArray[np.uint8]:
-    """Return uint8 [256, 256]: 1 where any of the masks is."""
+def _merge(masks: Sequence[RLE | None] | RLE | None) -> RLE | None:
+    if masks is None:
+        return None
     parts = [masks] if isinstance(masks, Mapping) else [rle for rle in masks if rle]
     if not parts:
-        return np.zeros((PART_MASK_SIZE, PART_MASK_SIZE), dtype=np.uint8)
+        return {"size": [PART_MASK_SIZE] * 2, "counts": [PART_MASK_SIZE**2]}
     coded = [
         coco_mask.frPyObjects(dict(rle), *rle["size"]) if isinstance(rle["counts"], list) else rle
         for rle in parts
     ]
-    return decode_rle(coco_mask.merge(coded))
+    merged: RLE = coco_mask.merge(coded)
+    return merged
+
+
+def annotated_mask(annotation: Annotation, parts: Runs | None, image_size: tuple[int, int]) -> Mask:
+    """Return the pixels of an annotated person: of the part masks, or else of the segmentation.
+
+    Without either there are none.
+
+    Args:
+        annotation: the person.
+        parts: as `unite_parts` returns it.
+        image_size: (H, W).
+    """
+    if parts is None:
+        mask = decode_instance_mask(annotation.segmentation, *image_size)
+        return Mask(0, 0, mask > 0)
+    pixels = np.repeat(np.arange(len(parts), dtype=np.uint8) % 2, parts)
+    whole = pixels.reshape(PART_MASK_SIZE, PART_MASK_SIZE).T
+    _, _, width, height = annotation.box_xywh
+    resized = resample(whole, round(max(height, 1)), round(max(width, 1)))
+    return paste(resized, annotation.box_xywh, image_size)
 
 
 def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     """Resize a mask of zeros and ones linearly, and keep what is above one half.
 
-    Equals ``scipy.ndimage.zoom(mask, ..., order=1) > 0.5`` pixel for pixel, in a twentieth of the
-    time: only pixels between ones and zeros need arithmetic. Corner pixels keep their centres.
+    Equals ``scipy.ndimage.zoom(mask, ..., order=1) > 0.5`` pixel for pixel, but faster: only pixels
+    between ones and zeros need arithmetic. Corner pixels keep their centres.
     """
     # Which of each pixel and its neighbours to the right, below and diagonal are set, bit by bit.
-    flat, side = mask.ravel(order="F"), mask.shape[0]  # as COCO decodes it: nothing is copied
-    around = np.zeros_like(flat)
-    pairs = flat[:-1] + 2 * flat[1:]
-    around[: -side - 1] = pairs[:-side] + 4 * pairs[side:]
+    side = mask.shape[0]
+    around = mask.flatten(order="F")  # column by column, as COCO decodes it
+    around[:-1] += 2 * around[1:]
+    around[:-side] += 4 * around[side:]
     (rows, down), (columns, right) = _grid(side, height), _grid(mask.shape[1], width)
     around = np.ascontiguousarray(around.reshape(-1, side)[columns][:, rows].T)
-    around[down > 1], around[:, right > 1] = 0, 0
+    if down[-1] > 1:
+        around[-1] = 0
+    if right[-1] > 1:
+        around[:, -1] = 0
     result: Pixels = around == 15
     mixed = np.flatnonzero(around - np.uint8(1) < 14)  # some, not all; 0 - 1 wraps to 255
     y, x = np.divmod(mixed, width)
@@ -108,6 +129,7 @@ def resample(mask: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
     return result
 
 
+@lru_cache(maxsize=2048)
 def _grid(size: int, wanted: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return [wanted] indices of the pixels before each position, and how far beyond it is.
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from iuv.evaluation.matching import AREA_RANGES
-
-__all__ = ["Curves", "accumulate", "get_thresholds", "summarize"]
+__all__ = ["AREA_RANGES", "Curves", "accumulate", "get_thresholds", "summarize"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+
+AREA_RANGES = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""Ranges of size that are scored, in pixels, both ends included."""
 
 _RECALLS = np.linspace(0, 1, 101)
 _EPSILON = np.spacing(1)
@@ -31,7 +32,13 @@ class Curves(NamedTuple):
 
 
 def get_thresholds(least: float) -> Floats:
-    """Return [T] similarities from `least` to 0.95, 0.05 apart."""
+    """Return [T] similarities from `least` to 0.95, 0.05 apart.
+
+    Raises:
+        ValueError: `least` is not in 0..0.95.
+    """
+    if not 0 <= least <= 0.95:
+        raise ValueError(f"the lowest similarity must lie in 0..0.95, got {least}")
     return np.linspace(least, 0.95, round((0.95 - least) / 0.05) + 1)
 
 

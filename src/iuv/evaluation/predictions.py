@@ -179,7 +179,7 @@ def _detections_of_json(file: Path, image: ImageRecord, *, dataset: Dataset) -> 
 def _read_json(source: Path, dataset: Dataset) -> Predictions:
     try:
         document = json.loads(source.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ResultFileError(
             f"{source}: not complete, valid JSON ({error}); was it written to its end?"
         ) from error

@@ -1,12 +1,10 @@
 """From compared images to curves of precision and recall.
 
-N: groups with equal numbers of detections and people; D: detections, G: people of a group; S:
-similarities; A: ranges of size; T: thresholds.
+D: detections, G: people of a group; S: similarities; A: ranges of size; T: thresholds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -16,8 +14,8 @@ import numpy.typing as npt
 from iuv.data.records import ImageRecord
 from iuv.evaluation.comparison import Group
 from iuv.evaluation.detections import Detections
-from iuv.evaluation.matching import AREA_RANGES, Matches, match
-from iuv.evaluation.metrics import Curves, accumulate
+from iuv.evaluation.matching import Candidates, Matches, match_all
+from iuv.evaluation.metrics import AREA_RANGES, Curves, accumulate
 
 __all__ = ["SIMILARITIES", "Compared", "Similarity", "draw_curves", "match_groups"]
 
@@ -26,8 +24,6 @@ Floats = npt.NDArray[np.float64]
 Similarity = Literal["densepose_gps", "densepose_gpsm", "densepose_segm"]
 SIMILARITIES: tuple[Similarity, ...] = ("densepose_gps", "densepose_gpsm", "densepose_segm")
 """GPS, GPSm = sqrt(GPS * mask IoU), mask IoU: the S similarities of this module, in order."""
-
-_AT_ONCE = 4096  # groups
 
 
 class Compared(NamedTuple):
@@ -75,33 +71,20 @@ def draw_curves(
 
 
 def match_groups(compared: Sequence[Compared], thresholds: Floats) -> list[Matches]:
-    """Return what became of each group, without the axis N of `Matches`."""
-    alike = defaultdict(list)
-    for index, one in enumerate(compared):
-        alike[one.group.box_iou.shape].append(index)
-    results: dict[int, Matches] = {}
-    for indices in alike.values():
-        for start in range(0, len(indices), _AT_ONCE):
-            chunk = indices[start : start + _AT_ONCE]
-            matches = _match([compared[index] for index in chunk], thresholds)
-            for index, *parts in zip(chunk, *matches, strict=True):
-                results[index] = Matches(*parts)
-    return [results[index] for index in range(len(compared))]
+    """Return what became of each group."""
+    candidates = [_candidates(one) for one in compared]
+    return match_all(candidates, list(AREA_RANGES.values()), thresholds)
 
 
-def _match(compared: Sequence[Compared], thresholds: Floats) -> Matches:
-    """Match N groups of equal numbers of detections and people."""
-    groups = [one.group for one in compared]
-    gps, masks = (np.stack([getattr(g, name) for g in groups]) for name in ("gps", "mask_iou"))
-    boxes = np.stack([one.detections.boxes_xywh[one.group.detections] for one in compared])
-    people = [[one.record.annotations[i] for i in one.group.people] for one in compared]
-    shape = (len(people), len(people[0]))
-    return match(
-        np.stack([gps, np.sqrt(gps * masks), masks], axis=1),
-        np.stack([group.box_iou for group in groups]),
-        detection_areas=boxes[..., 2] * boxes[..., 3],
-        person_areas=np.array([[a.area for a in row] for row in people]).reshape(shape),
-        ignored=np.array([[a.points is None for a in row] for row in people], bool).reshape(shape),
-        crowd=np.array([[a.is_crowd for a in row] for row in people], bool).reshape(shape),
-        thresholds=thresholds,
+def _candidates(compared: Compared) -> Candidates:
+    group = compared.group
+    boxes = compared.detections.boxes_xywh[group.detections]
+    people = [compared.record.annotations[index] for index in group.people.tolist()]
+    return Candidates(
+        similarity=np.stack([group.gps, np.sqrt(group.gps * group.mask_iou), group.mask_iou]),
+        box_iou=group.box_iou,
+        detection_areas=boxes[:, 2] * boxes[:, 3],
+        person_areas=np.array([person.area for person in people], dtype=np.float64),
+        ignored=np.array([person.points is None for person in people], dtype=np.bool_),
+        crowd=np.array([person.is_crowd for person in people], dtype=np.bool_),
     )

@@ -5,11 +5,27 @@ N: images or boxes. C: channels. H, W: feature map.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ConvNorm", "FrozenBatchNorm2d"]
+__all__ = ["BatchNorm2d", "ConvNorm", "FrozenBatchNorm2d"]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that learns; its state has the entries of a frozen one, no count of batches."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.num_batches_tracked = None  # of use only without a momentum
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        # By its version, torch would take the state for an old one and make up a count.
+        super()._load_from_state_dict(state_dict, prefix, {**local_metadata, "version": 2}, *rest)
 
 
 class FrozenBatchNorm2d(nn.Module):

@@ -75,7 +75,7 @@ class Trunk(nn.Module):
 
     def __init__(self, backbone: BackboneConfig, rpn: RPNConfig) -> None:
         super().__init__()
-        self.resnet = ResNet(backbone.depth)
+        self.resnet = ResNet(backbone)
         self.fpn = FPN(self.resnet.channels, backbone.fpn_channels)
         self.rpn = RPNHead(backbone.fpn_channels, len(rpn.aspect_ratios))
 

@@ -10,12 +10,14 @@ from iuv.modeling.rcnn import RCNN
 
 __all__ = ["fold_batch_norm", "prepare_eager"]
 
+_BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
+
 
 def prepare_eager(model: RCNN, device: torch.device) -> RCNN:
     """Make a loaded model ready for inference on a device, in place.
 
-    Frozen batch norms are folded into their convolutions, weights are laid out channels-last, and
-    gradients are switched off. Results change by float rounding only.
+    The ResNet's batch norms are folded into their convolutions, weights are laid out channels-last,
+    and gradients are switched off. Results change by float rounding only.
     """
     model.eval().requires_grad_(False)
     fold_batch_norm(model)
@@ -23,14 +25,16 @@ def prepare_eager(model: RCNN, device: torch.device) -> RCNN:
 
 
 def fold_batch_norm(module: nn.Module) -> None:
-    """Replace every convolution + frozen batch norm by one convolution with a bias, in place.
+    """Replace every convolution + batch norm by one convolution with a bias, in place.
 
     The product is formed in float64 and rounded once.
     """
     for unit in module.modules():
-        if not (isinstance(unit, ConvNorm) and isinstance(unit.norm, FrozenBatchNorm2d)):
+        if not (isinstance(unit, ConvNorm) and isinstance(unit.norm, _BATCH_NORMS)):
             continue
-        scale, shift = unit.norm.double().scale_and_shift()
+        norm = FrozenBatchNorm2d(unit.conv.out_channels, unit.norm.eps).double()
+        norm.load_state_dict(unit.norm.state_dict())
+        scale, shift = norm.scale_and_shift()
         weight = unit.conv.weight.double() * scale[:, None, None, None]
         dtype = unit.conv.weight.dtype
         unit.conv.weight = nn.Parameter(weight.to(dtype), requires_grad=False)

@@ -1,7 +1,8 @@
-"""The processes that train together, as torchrun starts them; usually there is just one."""
+"""The processes that train or evaluate together, as torchrun starts them; usually just one."""
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +12,13 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-__all__ = ["Processes", "joined_processes"]
+__all__ = ["ALONE", "Processes", "joined_processes"]
 
 _T = TypeVar("_T")
+
+_PATIENCE = datetime.timedelta(hours=4)
+"""How long processes wait for each other. Torch's 10 and 30 minutes are less than one of them may
+need for a large download, or for more of an evaluation than the others."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class Processes:
         return box[0]  # type: ignore[return-value]  # filled in by the main process
 
 
+ALONE = Processes()
+"""The only process."""
+
+
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that torchrun has started along with this one, if it has.
@@ -71,11 +80,12 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         device: what this process computes on.
     """
     if not {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
-        yield Processes()
+        yield ALONE
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
