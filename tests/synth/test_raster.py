@@ -43,7 +43,7 @@ def test_random_triangles(seed: int, behind: bool):
     faces = rng.permutation(60).reshape(20, 3)
     raster = rasterise(corners, faces, HEIGHT, WIDTH)
     seen, nearest = reference(corners.T, faces)
-    drawn = np.where(raster.slot >= 0, raster.face[raster.slot], NOTHING)
+    drawn = np.append(raster.face, NOTHING)[raster.slot]
     np.testing.assert_array_equal(drawn, seen)
     assert (seen >= 0).sum() > 50
     rows, columns = np.nonzero(seen >= 0)
@@ -85,6 +85,24 @@ def test_corners_on_samples_leave_no_holes():
     faces += [[i + 1, i + columns, i + columns + 1] for i in start]
     corners = homogeneous(*at.T.astype(float), np.full(len(at), 3.0))
     assert (rasterise(corners, np.array(faces), HEIGHT, WIDTH).slot != NOTHING).all()
+
+
+def test_level_edges_that_pass_the_eye():
+    """A floor from behind the eye to before it: only the rows below the horizon see it."""
+    corners = np.array([[-40.0, 40, 40, -40], [30, 30, 30, 30], [-3, -3, 9, 9]])
+    centre = np.array([[WIDTH / 2], [HEIGHT / 2], [0]])
+    corners[:2] += centre[:2] * corners[2]
+    wall = np.array([[0.0, 40, 40, 0], [-8, -8, 8, 8], [-3, 9, 9, -3]])
+    wall[:2] += centre[:2] * wall[2]
+    shown = 0
+    for points, front in ((corners, [[0, 2, 1], [0, 3, 2]]), (wall, [[0, 1, 2], [0, 2, 3]])):
+        for faces in (np.array(front), np.array(front)[:, ::-1]):
+            raster = rasterise(points, faces, HEIGHT, WIDTH)
+            drawn = np.append(raster.face, NOTHING)[raster.slot]
+            seen, _ = reference(points.T, faces)
+            np.testing.assert_array_equal(drawn >= 0, seen >= 0)
+            shown += (seen >= 0).sum()
+    assert shown > 200
 
 
 def test_nothing_to_draw():

@@ -80,13 +80,13 @@ def rasterise(
     face, low, high = _candidates(corners, faces, height, width)
     edges, scale, kept = _edges(corners, faces[face])
     face, low, high = face[kept], np.take(low, kept, axis=1), np.take(high, kept, axis=1)
-    fragment_slot, fragment_place, inverse_depth = _fragments(edges, scale, low, high)
+    fragment_slot, fragment_place, inverse_depth = _fragments(edges, scale, low, high, width)
     # nearest first, then the lowest number: one integer that grows with 1 / depth. A positive
     # float's bits, read as an integer, are in the order of the floats.
     order = inverse_depth.astype(np.float32).view(np.int32).astype(np.int64)
     order = (order << 32) | (0x7FFFFFFF - fragment_slot)
     best = np.zeros(height * width, np.int64)
-    np.maximum.at(best, fragment_place[1] * width + fragment_place[0], order)
+    np.maximum.at(best, fragment_place, order)
     slot = np.where(best > 0, 0x7FFFFFFF - (best & 0x7FFFFFFF), NOTHING).astype(np.int32)
     slot = slot.reshape(height, width)
     return Raster(slot=slot, face=face.astype(np.int32), edges=edges, scale=scale)
@@ -140,36 +140,40 @@ def _edges(corners: _Floats, faces: npt.NDArray[np.integer[Any]]) -> tuple[_Floa
 
 
 def _fragments(
-    edges: _Floats, scale: _Floats, low: _Ints, high: _Ints
+    edges: _Floats, scale: _Floats, low: _Ints, high: _Ints, width: int
 ) -> tuple[_Ints, _Ints, _Floats]:
-    """All samples inside triangles: slot [M], column and row [2, M], inverse depth [M]."""
+    """All samples inside triangles: slot [M], place in the flat grid [M], inverse depth [M]."""
     rows = high[1] - low[1] + 1
     slot = np.repeat(np.arange(len(rows)), rows)
-    y = _counted(rows) + low[1].take(slot)
+    y = (_counted(rows) + low[1].take(slot)).astype(np.float64)
     start, end = low[0].take(slot).astype(np.float64), high[0].take(slot).astype(np.float64)
-    behind = end + 1  # where a row that misses the triangle begins
-    inverse = np.zeros(len(slot))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for edge in edges:
-            slope = edge[0].take(slot)
-            rest = edge[1].take(slot) * y + edge[2].take(slot)
-            inverse += rest
-            bound = -rest / slope
-            np.copyto(start, np.maximum(start, bound), where=slope > 0)
-            np.copyto(end, np.minimum(end, bound), where=slope < 0)
-            np.copyto(start, behind, where=(slope == 0) & (rest < 0))
-    first = np.ceil(np.minimum(start, behind)).astype(np.int64)
+    for across, along, constant in edges:
+        # the edge is met at x = slope y + offset: two triangles compute the very same numbers
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope, offset = -along / across, -constant / across
+        left, right, level = across > 0, across < 0, across == 0
+        met = np.where(left, slope, 0.0).take(slot) * y
+        met += np.where(left, offset, -np.inf).take(slot)
+        np.maximum(start, met, out=start)
+        met = np.where(right, slope, 0.0).take(slot) * y
+        met += np.where(right, offset, np.inf).take(slot)
+        np.minimum(end, met, out=end)
+        if level.any():  # along a row: the row is inside, or it is not
+            outside = level.take(slot) & (along.take(slot) * y + constant.take(slot) < 0)
+            start[outside] = np.inf
+    first = np.ceil(np.minimum(start, 2.0**31)).astype(np.int64)
     count = np.maximum(np.floor(np.maximum(end, -1.0)).astype(np.int64) - first + 1, 0)
-    slope = (edges[0, 0] + edges[1, 0] + edges[2, 0]) * scale
-    inverse *= scale.take(slot)
+    along, inverse = edges[:, 1].sum(axis=0) * scale, edges[:, 2].sum(axis=0) * scale
+    inverse = along.take(slot) * y + inverse.take(slot)
+    slope = edges[:, 0].sum(axis=0) * scale
     row = np.repeat(np.arange(len(slot)), count)
     x = _counted(count) + first.take(row)
     slot = slot.take(row)
     inverse_depth = slope.take(slot) * x + inverse.take(row)
-    place = np.stack([x, y.take(row)])
+    place = x + (y.astype(np.int64) * width).take(row)
     seen = (inverse_depth > 0) & (inverse_depth < 1 / _NEAR)
     if not seen.all():
-        slot, place, inverse_depth = slot[seen], place[:, seen], inverse_depth[seen]
+        slot, place, inverse_depth = slot[seen], place[seen], inverse_depth[seen]
     return slot, place, inverse_depth
 
 
