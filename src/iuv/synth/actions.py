@@ -124,8 +124,8 @@ def _stride(rng: _Rng, name: str, length: float, lift: float, elbows: float) -> 
         forward = np.sin(at)
         knee = 6 + lift * max(np.cos(at), 0.0) ** 1.5 + 0.35 * lift * max(-forward, 0) ** 3
         return Leg(
-            flex=max(length * (forward + 0.25), -28), spread=_u(rng, 0, 4), turn=_u(rng, 0, 8), knee=knee,
-            ankle=8 * forward - 12 * max(-forward, 0), toes=20 * max(-forward, 0),
+            flex=max(length * (forward + 0.25), -28), spread=_u(rng, 0, 4), turn=_u(rng, 0, 8),
+            knee=knee, ankle=8 * forward - 12 * max(-forward, 0), toes=20 * max(-forward, 0),
         )  # fmt: skip
 
     def arm(at: float) -> Arm:
@@ -260,4 +260,10 @@ def sample_pose(rng: np.random.Generator, *, width: float = 0.0) -> Pose:
 
 
 def _aside(arm: Arm, width: float) -> Arm:
-    return replace(arm, lower=min(arm.lower, 82 - 9 * width))
+    bent = min(arm.elbow / 90, 1) * width  # a bent arm must go around the belly
+    return replace(
+        arm,
+        lower=min(arm.lower, 82 - 9 * width - 12 * bent),
+        swing=min(arm.swing + 18 * bent, 170),
+        twist=max(arm.twist - 15 * bent, -70),
+    )

@@ -29,6 +29,7 @@ __all__ = [
     "left_part",
     "left_uv",
     "limb_place",
+    "mirrored_axis",
     "palm_side",
     "right_uv",
     "seam_offset",
@@ -42,8 +43,6 @@ _CROTCH_Z = 0.036  # where the belly's tip ends, between the legs
 
 LEFT_PARTS = (1, 2, 4, 5, 8, 10, 12, 14, 15, 17, 19, 21, 24)
 """The parts on the left half of the body; 1 and 2 lie on both."""
-
-_FLIPPED = {1: "v", 2: "v", 4: "u", 5: "u", 24: "u"}  # what the mirror image counts backwards
 
 
 class Limb(NamedTuple):
@@ -274,12 +273,18 @@ def left_uv(points: Floats, part: int, second_sheet: npt.NDArray[np.bool_]) -> F
     return np.clip(uv, 0, 1)
 
 
+def mirrored_axis(part: int) -> str:
+    """Return which coordinate of a part (1..24) the mirror image counts backwards: u, v or none."""
+    if part in (1, 2):
+        return "v"
+    return "u" if part in (3, 4, 5, 6, 23, 24) else ""
+
+
 def right_uv(uv: npt.NDArray[np.float32], part: int) -> npt.NDArray[np.float32]:
-    """Return [..., 2]: U and V of the mirror images of points of a left part."""
+    """Return [..., 2]: U and V of the mirror images of points of a part."""
     mirrored = uv.copy()
-    if part in _FLIPPED:
-        axis = "uv".index(_FLIPPED[part])
-        mirrored[..., axis] = 1 - mirrored[..., axis]
+    if axis := mirrored_axis(part):
+        mirrored[..., "uv".index(axis)] = 1 - mirrored[..., "uv".index(axis)]
     return mirrored
 
 

@@ -129,39 +129,37 @@ def _fit(rng: np.random.Generator) -> Layer:
 
 
 def _two_pieces(rng: np.random.Generator, outfit: Outfit, female: float) -> None:
-    tucked = rng.random() < 0.3
-    top, bottom = (_UNDER, _OVER) if tucked else (_OVER, _UNDER)
+    skirt_hem = float(rng.uniform(0.10, 0.44)) if rng.random() < 0.08 * (1 + female) else None
+    tucked = skirt_hem is not None or rng.random() < 0.3
     waist = "waist" if tucked or rng.random() < 0.3 else "belt"
-
-    def put_on_top() -> None:
-        hem = "belt" if tucked else _chance(rng, ("hips", 0.7), ("belt", 0.25), ("waist", 0.05))
-        neck = _chance(rng, ("crew", 0.7), ("v neck", 0.15), ("scoop", 0.15))
-        where = _trunk(neck, hem)
-        sleeve = _chance(
-            rng, ("short sleeve", 0.4), ("long sleeve", 0.37), ("cap sleeve", 0.05),
-            ("half sleeve", 0.08), ("", 0.10),
-        )  # fmt: skip
-        if sleeve:
-            where = where | _sleeved(sleeve)
-        outfit.wear(where, top, Material.TOP, _fit(rng))
-
-    def put_on_bottom() -> None:
-        if rng.random() < 0.16 * (1 + female) / 2:
-            hem = float(rng.uniform(0.10, 0.44))
-            _skirt(rng, outfit, bottom, hem, Material.BOTTOM)
-            return
+    if tucked:
+        _top(rng, outfit, _UNDER, "belt")
+    if skirt_hem is not None:
+        _skirt(rng, outfit, _OVER, skirt_hem, Material.BOTTOM)
+    else:
         leg = _chance(
             rng, ("cuff", 0.62), ("shorts", 0.12), ("knee pants", 0.1), ("hot pants", 0.06),
             ("calf", 0.10),
         )  # fmt: skip
         where = _on(*_TORSO, *_THIGHS, *_SHINS) & ~_above(waist) & _above(leg)
-        outfit.wear(where, bottom, Material.BOTTOM, _fit(rng))
-
-    for put_on in (put_on_top, put_on_bottom) if tucked else (put_on_bottom, put_on_top):
-        put_on()
-    if tucked and rng.random() < 0.5:
+        outfit.wear(where, _OVER if tucked else _UNDER, Material.BOTTOM, _fit(rng))
+    if not tucked:
+        hem = _chance(rng, ("hips", 0.7), ("belt", 0.25), ("waist", 0.05))
+        _top(rng, outfit, _OVER, hem)
+    elif skirt_hem is None and rng.random() < 0.5:
         belt = _on(*_TORSO) & ~_above("waist") & _above("belt")
-        outfit.coat.material[belt & (outfit.coat.layer == bottom)] = Material.BELT
+        outfit.coat.material[belt] = Material.BELT
+
+
+def _top(rng: np.random.Generator, outfit: Outfit, layer: int, hem: str) -> None:
+    where = _trunk(_chance(rng, ("crew", 0.7), ("v neck", 0.15), ("scoop", 0.15)), hem)
+    sleeve = _chance(
+        rng, ("short sleeve", 0.4), ("long sleeve", 0.37), ("cap sleeve", 0.05),
+        ("half sleeve", 0.08), ("", 0.10),
+    )  # fmt: skip
+    if sleeve:
+        where = where | _sleeved(sleeve)
+    outfit.wear(where, layer, Material.TOP, _fit(rng))
 
 
 def _skirt(

@@ -14,7 +14,7 @@ from iuv.synth.mesh import Floats, Ints
 
 __all__ = ["Cuts"]
 
-_NEAR = 0.12  # of an edge: a curve that passes a vertex so closely runs through it
+_NEAR = 0.1  # of an edge: a curve that passes a vertex so closely runs through it
 
 
 @dataclass(slots=True)
@@ -53,9 +53,6 @@ class Cuts:
         # A multiple of 2^-16, so that rounding in the function does not show.
         share = np.round(share * 65536) / 65536
         clear = (share > _NEAR) & (share < 1 - _NEAR)
-        # Vertices that the curve is said to run through have no other edges cut.
-        hit = np.concatenate([edges[share <= _NEAR, 0], edges[share >= 1 - _NEAR, 1]])
-        clear &= ~np.isin(edges, hit).any(axis=1)
         edges, share = edges[clear], share[clear]
         count = len(level)
         self.batches.append((edges[:, 0], edges[:, 1], share))

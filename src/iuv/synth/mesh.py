@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from iuv.bodyparts import NUM_PARTS
 
-__all__ = ["ChartedMesh", "Floats", "Ints", "Material", "SurfaceError", "open_edges"]
+__all__ = [
+    "ChartVertices",
+    "ChartedMesh",
+    "Floats",
+    "Ints",
+    "Material",
+    "SurfaceError",
+    "open_edges",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -53,6 +61,19 @@ class Material(IntEnum):
     HAT = 20
     GLASSES = 21
     PROP = 22
+
+
+class ChartVertices(NamedTuple):
+    """M places in charts; seams have several for one vertex."""
+
+    parts: npt.NDArray[np.int64]
+    """[M], 1..24."""
+    u: Floats
+    """[M], 0..1."""
+    v: Floats
+    """[M], 0..1."""
+    vertices: npt.NDArray[np.int64]
+    """[M], of the mesh."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +125,20 @@ class ChartedMesh:
             )
         if faces and self.face_part.max() > NUM_PARTS:
             raise SurfaceError(f"parts must lie in 0..{NUM_PARTS}, got {self.face_part.max()}")
+
+    def chart_vertices(self) -> ChartVertices:
+        """Return every corner of the charts once: what distances along the surface start from."""
+        own = self.face_part > 0
+        corners = np.stack(
+            [
+                np.repeat(self.face_part[own], 3).astype(np.float64),
+                *self.corner_uv[own].reshape(-1, 2).T.astype(np.float64),
+                self.faces[own].ravel(),
+            ],
+            axis=1,
+        )
+        part, u, v, vertex = np.unique(corners, axis=0).T
+        return ChartVertices(part.astype(np.int64), u, v, vertex.astype(np.int64))
 
 
 def open_edges(faces: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:

@@ -69,18 +69,25 @@ class _Forms:
 def _forms() -> _Forms:
     template = body_template()
 
+    directions = vertex_normals(template.rest, template.faces)
+    for _ in range(_SMOOTHINGS // 3):
+        directions = template.smoother @ directions
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+
     def with_smooth(points: Floats) -> Floats:
         soft = points
         for _ in range(_SMOOTHINGS):
             soft = template.smoother @ soft
-        return np.concatenate([points, soft], axis=1)
+        # Only in and out: along the surface, smoothing would pull hems out of line.
+        depth = ((soft - points) * directions).sum(axis=1, keepdims=True)
+        return np.concatenate([points, points + depth * directions], axis=1)
 
     forms = [with_smooth(template.rest), *(with_smooth(d) for d in template.deltas.values())]
     far = np.linalg.norm(template.rest[:, None] - np.array(_FACE), axis=2)
     return _Forms(
         tuple(template.deltas),
-        np.stack(forms),
-        _on_grid(vertex_normals(forms[0][:, 3:], template.faces)),
+        _on_grid(np.stack(forms)),
+        _on_grid(directions),
         far.argmin(axis=0),
     )
 
@@ -157,7 +164,8 @@ def _fitted(points: Floats, shape: Shape) -> Floats:
 
 def _keypoints(posed: Posed, landmarks: npt.NDArray[np.int64], ground: Floats) -> Floats:
     face = posed.vertices[landmarks]
-    return _on_grid(np.concatenate([face, posed.joints[list(_KEYPOINT_JOINTS)]]) - ground)
+    points: Floats = np.concatenate([face, posed.joints[list(_KEYPOINT_JOINTS)]]) - ground
+    return _on_grid(points)
 
 
 def _mesh(vertices: Floats, rest: Floats, dressed: Dressed, outfit: Outfit) -> ChartedMesh:

@@ -119,6 +119,7 @@ def sample_shape(rng: np.random.Generator) -> Shape:
     heavy = float(np.clip(0.10 + 0.45 * rng.standard_normal(), -1, 1.3))
     muscle = float(np.clip(0.3 * rng.standard_normal() - 0.2 * female, 0, 1)) * (1 - child)
     wide = {name: 1 + 0.03 * float(np.clip(rng.standard_normal(), -2.5, 2.5)) for name in _VARIED}
+    wide["shoulders"] *= 0.975 - 0.035 * female
     wide["head"] *= (1.70 / adult) ** 0.5
     return Shape(
         height=float(height), female=female, heavy=heavy, muscle=muscle, child=child, **wide

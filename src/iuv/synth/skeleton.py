@@ -149,7 +149,7 @@ def _blended(points: Floats, weights: csr_matrix, rotations: Floats, offsets: Fl
     mixed = (weights @ np.concatenate([real, dual], axis=1)).T
     w, x, y, z, dw, dx, dy, dz = mixed / np.sqrt((mixed[:4] ** 2).sum(axis=0))
     px, py, pz = points.T
-    # twice the cross product of (x, y, z) with (its cross product with p, + w p + d), - dw (x, y, z)
+    # v = (x, y, z): p + 2 v x (v x p + w p + d) + 2 (w d - dw v)
     ax = y * pz - z * py + w * px + dx
     ay = z * px - x * pz + w * py + dy
     az = x * py - y * px + w * pz + dz
