@@ -86,6 +86,15 @@ def test_colour_and_tone():
     )
 
 
+def test_metering():
+    for value in (0.05, 0.2, 0.45):
+        plain = develop(grey(value), Effects())[0, 0, 0]
+        half, full = (develop(grey(value), Effects(metering=m))[0, 0, 0] for m in (0.5, 1.0))
+        assert 108 < full < 122
+        assert min(plain, full) <= half <= max(plain, full)
+    assert develop(grey(0.0001), Effects(metering=1.0)).max() < 20  # night stays dark
+
+
 def test_random_effects():
     rng = np.random.Generator(np.random.PCG64(0))
     many = [sample_effects(rng, outdoors=bool(i % 2)) for i in range(200)]

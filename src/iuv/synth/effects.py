@@ -18,6 +18,7 @@ __all__ = ["Effects", "blurred", "develop", "sample_effects"]
 _Floats = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.uint16]
 
+_MID_GREY = 0.2  # in linear light
 _ONE = 16384.0  # the code of 1 in linear light: whites may be four times brighter before they clip
 
 
@@ -27,6 +28,8 @@ class Effects:
 
     exposure: float = 1.0
     """What light is multiplied by."""
+    metering: float = 0.0
+    """How much the camera makes up for dark and bright scenes, 0..1, before `exposure`."""
     cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """What red, green and blue light are multiplied by."""
     saturation: float = 1.0
@@ -90,6 +93,8 @@ def develop(light: _Floats, effects: Effects) -> npt.NDArray[np.uint8]:
 def _tone(light: _Floats, effects: Effects) -> _Floats:
     """Exposure, colour and the curve from light to sRGB: [3, H, W] in 0..1."""
     gain = np.array(effects.cast, np.float32) * np.float32(effects.exposure)
+    if effects.metering:
+        gain *= np.float32(_metered(light, effects.metering))
     image = light * gain[:, None, None]
     if effects.vignette:
         image *= _falloff(image.shape[1], image.shape[2], effects.vignette)
@@ -109,6 +114,15 @@ def _tone(light: _Floats, effects: Effects) -> _Floats:
         image += np.float32(effects.contrast) * (curve - image)
     result: _Floats = image
     return result
+
+
+def _metered(light: _Floats, metering: float) -> float:
+    """What makes the mean of the light mid-grey, or a part of it."""
+    # integers: the order in which floats are added would show
+    codes = np.minimum(light[1] * np.float32(4096), np.float32(65535)).astype(np.int64)
+    mean = max(int(codes.sum()) / (4096 * codes.size), 1e-3)
+    gain: float = 1 + metering * (min(max(_MID_GREY / mean, 0.4), 5.0) - 1)
+    return gain
 
 
 def _falloff(height: int, width: int, strength: float) -> _Floats:
@@ -177,7 +191,8 @@ def sample_effects(rng: np.random.Generator, *, outdoors: bool) -> Effects:
     length = 2 + int(5 * rng.random())
     angle = rng.integers(-length, length + 1, 2).tolist()
     return Effects(
-        exposure=round(0.75 + 0.6 * rng.random(), 4),
+        exposure=round(0.65 + 0.75 * rng.random(), 4),
+        metering=round(0.5 + 0.5 * rng.random(), 4),
         cast=(round(1 + warmth, 4), round(1 + green, 4), round(1 - warmth, 4)),
         saturation=0.0 if chance[0] < 0.04 else round(0.6 + 0.6 * rng.random(), 4),
         contrast=round(-0.15 + 0.8 * rng.random(), 4),

@@ -252,7 +252,7 @@ def sample_colour(rng: np.random.Generator) -> Colour:
     """A colour as of clothes and things: half of them neutral, the rest of any hue."""
     if rng.random() < 0.5:
         return _pick(rng, _NEUTRALS, 0.2)
-    saturation = 0.25 + 0.7 * rng.random()
+    saturation = 0.2 + 0.7 * rng.random()
     return colorsys.hsv_to_rgb(rng.random(), saturation, 0.15 + 0.8 * rng.random())
 
 

@@ -94,7 +94,7 @@ def _indoor_decor(rng: np.random.Generator, spread: float, ceiling: float) -> tu
     if wainscot < 0.5:
         top = _between(rng, 0.06, 0.15) if wainscot < 0.3 else _between(rng, 0.8, 1.2)
         decor.append(Decor(kind="area", box=(-99, 0, 99, top), colours=(sample_colour(rng),)))
-    for _ in range(int(rng.integers(0, 9))):
+    for _ in range(int(rng.integers(0, 12))):
         kind = kinds[int(rng.integers(len(kinds)))]
         left, low, right, high = _box(rng, spread, 0.5, 1.7)
         if kind in ("shelf", "area", "lines") and rng.random() < 0.6:
@@ -144,16 +144,14 @@ def sample_indoors(
     """
     yaw = _between(rng, -40, 40) if rng.random() < 0.5 else _between(rng, -4, 4)
     wide = 1.0 / max(cos(radians(yaw)), 0.5)
-    behind = (reach + _between(rng, 0.4, 4.5) ** 1.2) * wide + 0.3
+    behind = (reach + _between(rng, 0.4, 2.2) ** 2) * wide + 0.3
     ceiling = max(_between(rng, 2.3, 3.6), float(camera.position[1]) + 0.4)
     texture = sample_texture(rng, "wall")
     planes = [_level(camera, yaw, 0.0, sample_texture(rng, "floor"), _rugs(rng, reach))]
     if rng.random() < 0.7:
         paint = shaded((0.95, 0.94, 0.92), _between(rng, 0.6, 1.0))
         lamps = _ceiling_lamps(rng) if rng.random() < 0.5 else ()
-        planes.append(
-            _level(camera, yaw, ceiling, Texture(colours=(paint, paint), grain=0.02), lamps)
-        )
+        planes.append(_level(camera, yaw, ceiling, _plaster(paint), lamps))
     sides = max(spread + 0.6, reach * abs(sin(radians(yaw))) + spread)
     for angle, distance in (
         (0, behind),
@@ -161,10 +159,14 @@ def sample_indoors(
         (-90, sides + _between(rng, 0.3, 5)),
         (180, 9.0),
     ):
-        decor = _indoor_decor(rng, 2.5 + 0.4 * distance, ceiling)
+        decor = _indoor_decor(rng, 2 + 0.35 * distance, ceiling)
         other = sample_texture(rng, "wall") if rng.random() < 0.2 else texture
         planes.append(_wall(camera, yaw + angle, distance, other, decor))
     return Planes(planes=tuple(planes), sky=_SKY)
+
+
+def _plaster(paint: Colour) -> Texture:
+    return Texture(colours=(paint, paint), mottle=0.02, grain=0.02)
 
 
 def _rugs(rng: np.random.Generator, reach: float) -> tuple[Decor, ...]:

@@ -368,7 +368,7 @@ def sample_confuser(rng: np.random.Generator, place: tuple[float, float]) -> Thi
 
 def sample_hanging(rng: np.random.Generator, place: tuple[float, float], high: float) -> Thing:
     """Something near the camera, in the air around some height: a branch, a sign, a shoulder."""
-    size = [_between(rng, 0.05, 0.5) for _ in range(3)]
+    size = [_between(rng, 0.04, 0.3) for _ in range(3)]
     pick = rng.random()
     if pick < 0.4:
         shape = box(size, (0, 0, 0))

@@ -218,8 +218,8 @@ class _Stage:
     def add_things(self, *, outdoors: bool) -> None:
         """Furniture behind and beside people, occluders before them."""
         rng = self.rng
-        for _ in range(int(rng.integers(0, 7))):
-            before = rng.random() < 0.22
+        for _ in range(int(rng.integers(0, 10))):
+            before = rng.random() < 0.18
             ratio = 0.55 + 0.35 * rng.random() if before else 0.9 + 1.2 * rng.random()
             near = self.depths[int(rng.integers(len(self.depths)))]
             column = self.camera.width * (1.3 * float(rng.random()) - 0.15)
@@ -282,7 +282,7 @@ def sample_scene(
     stage.place_first(people_source(rng))
     for _ in range(shot.people - 1):
         stage.place_other(people_source(rng))
-    outdoors = rng.random() < (0.5 if max(stage.depths) < 12 else 0.9)
+    outdoors = rng.random() < (0.45 if max(stage.depths) < 8 else 0.85)
     stage.seat_people()
     stage.add_things(outdoors=outdoors)
     backdrop = _sample_backdrop(stage, backgrounds, outdoors=outdoors)

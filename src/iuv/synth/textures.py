@@ -247,7 +247,7 @@ def _interior(rng: np.random.Generator, seed: int, *, floor: bool) -> Texture:
         size=(side, side),
         joint=0.3 + 0.4 * rng.random() if kind == "stripes" else 0.02,
         variation=0.08,
-        mottle=0.1,
+        mottle=0.1 * rng.random() ** 2,
         grain=0.02 + 0.05 * rng.random(),
         seed=seed,
     )
