@@ -134,7 +134,7 @@ def _dots(pattern: Pattern, position: _Floats) -> _Index:
 
 
 def _camouflage(pattern: Pattern, position: _Floats) -> _Index:
-    cells = cell_index(_in_periods(pattern, position) * np.float32(24))
+    cells = cell_index(_in_periods(pattern, position) * np.float32(12))
     spots = np.take(volume(0), cells, axis=1)
     index = np.zeros(position.shape[1], np.int32)
     threshold = int(70 - 90 * pattern.share)
@@ -178,10 +178,10 @@ def _brightness(pattern: Pattern, rest: _Floats) -> _Floats:
     gain = np.ones(rest.shape[1], np.float32)
     start = np.array(pattern.offset, np.float32)[:, None] * VOLUME_PERIOD
     if pattern.mottle:
-        spots = volume(1)[0].take(cell_index(rest * np.float32(400) + start))
+        spots = volume(1)[0].take(cell_index(rest * np.float32(200) + start))
         gain += spots * np.float32(pattern.mottle / 127)
     if pattern.grain:
-        fine = volume(1)[1].take(cell_index(rest * np.float32(8000) + start))
+        fine = volume(1)[1].take(cell_index(rest * np.float32(4000) + start))
         gain += fine * np.float32(pattern.grain / 127)
     return gain
 
@@ -204,7 +204,7 @@ def evaluate(pattern: Pattern, rest: _Floats, part: npt.NDArray[np.uint8]) -> _F
     else:
         colour = np.repeat(colours[:, :1], rest.shape[1], axis=1)
     if pattern.kind == "heather":
-        mix = volume(2)[0].take(cell_index(rest * np.float32(16 / pattern.period)))
+        mix = volume(2)[0].take(cell_index(rest * np.float32(8 / pattern.period)))
         share = mix * np.float32(0.5 / 127) + np.float32(0.5)
         colour += (colours[:, -1:] - colour) * share
     if pattern.mottle or pattern.grain:

@@ -20,7 +20,7 @@ _Floats = npt.NDArray[np.float32]
 
 FIELD_PERIOD = 512
 """Cells after which a plane field repeats; a power of two, so that wrapping is a bit mask."""
-VOLUME_PERIOD = 128
+VOLUME_PERIOD = 64
 """Cells after which the noise volume repeats."""
 
 _COARSEST = 4  # cells of the first octave of a plane field
@@ -79,19 +79,19 @@ def field_at(
 def volume(index: int) -> npt.NDArray[np.int8]:
     """A smooth wrapping field in space, three channels.
 
-    Its spots are about 16 cells wide, so that the nearest cell will do: interpolation between
+    Its spots are about 8 cells wide, so that the nearest cell will do: interpolation between
     eight neighbours would take most of the time of drawing a picture.
 
     Returns:
         [3, VOLUME_PERIOD ** 3] in -127..127. Shared: do not write to it.
     """
     rng = np.random.Generator(np.random.PCG64([104729, index]))
-    coarse = VOLUME_PERIOD // 16
+    coarse = VOLUME_PERIOD // 8
     cells = rng.random((coarse, coarse, coarse, 3), dtype=np.float32) - np.float32(0.5)
     while len(cells) < VOLUME_PERIOD:
         for axis in range(3):
             cells = _smooth_upsample(cells, axis)
-        if len(cells) <= VOLUME_PERIOD // 4:
+        if len(cells) <= VOLUME_PERIOD // 2:
             cells += np.float32(0.5) * (rng.random(cells.shape, dtype=np.float32) - np.float32(0.5))
     spread = np.sort(np.abs(cells[::4, ::4, ::4]), axis=None)
     levels = np.clip(cells * (127 / spread[int(0.95 * len(spread))]), -127, 127)

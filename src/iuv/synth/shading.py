@@ -23,7 +23,7 @@ _Points = npt.NDArray[np.float64]
 _Floats = npt.NDArray[np.float32]
 _Ints = npt.NDArray[np.int64]
 
-_WRINKLES = ((150.0, 0.6), (420.0, 0.4))  # cells of noise per body height, and their share
+_WRINKLES = ((75.0, 0.6), (210.0, 0.4))  # cells of noise per body height, and their share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
