@@ -72,11 +72,11 @@ def body_template() -> Template:
     """Return the body; it takes some seconds to make, once."""
     surface = half_surface()
     uncut = _on_grid(fit_figure(surface, Figure()))
-    cuts = Cuts(surface.faces, np.arange(len(surface.faces)))
+    cuts = Cuts(uncut, surface.faces, np.arange(len(surface.faces)))
     labels = np.array(surface.labels)
     for line in LINES.values():
-        _cut(cuts, line, uncut, labels)
-    rest = cuts.extend(uncut)
+        _cut(cuts, line, labels)
+    rest = cuts.points
     deltas = {
         name: cuts.extend(_on_grid(fit_figure(surface, figure)) - uncut)
         for name, figure in FIGURES.items()
@@ -89,9 +89,9 @@ def body_template() -> Template:
     return _whole(rest, cuts.faces, part, uv, limb, deltas, sides)
 
 
-def _cut(cuts: Cuts, line: Line, uncut: Floats, labels: npt.NDArray[np.str_]) -> None:
-    points = cuts.extend(uncut)
-    normals = _half_normals(points, cuts.faces)
+def _cut(cuts: Cuts, line: Line, labels: npt.NDArray[np.str_]) -> None:
+    points = cuts.points
+    normals = _half_normals(points, cuts.faces) if line.turned else points
     inside = np.isin(labels[cuts.origin], line.limbs)
     if line.where is not None:
         inside &= line.where(_centres(points, cuts.faces))

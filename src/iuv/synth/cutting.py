@@ -21,6 +21,8 @@ _NEAR = 0.1  # of an edge: a curve that passes a vertex so closely runs through 
 class Cuts:
     """A triangle mesh that is cut again and again, and knows where its new vertices lie."""
 
+    points: Floats
+    """[N, 3]"""
     faces: Ints
     """[F, 3]"""
     origin: npt.NDArray[np.int64]
@@ -33,8 +35,7 @@ class Cuts:
     def extend(self, values: Floats) -> Floats:
         """Return [N, k] values of all vertices, from those [n, k] of the uncut mesh."""
         for a, b, share in self.batches:
-            middle = values[a] + share[:, None] * (values[b] - values[a])
-            values = np.concatenate([values, middle])
+            values = np.concatenate([values, _between(values, a, b, share)])
         return values
 
     def cut(self, level: Floats, inside: npt.NDArray[np.bool_], *, limit: float = np.inf) -> None:
@@ -54,8 +55,9 @@ class Cuts:
         share = np.round(share * 65536) / 65536
         clear = (share > _NEAR) & (share < 1 - _NEAR)
         edges, share = edges[clear], share[clear]
-        count = len(level)
+        count = len(self.points)
         self.batches.append((edges[:, 0], edges[:, 1], share))
+        self.points = np.concatenate([self.points, _between(self.points, *self.batches[-1])])
         self._split({(int(i), int(j)): count + k for k, (i, j) in enumerate(edges)})
 
     def _split(self, new: dict[tuple[int, int], int]) -> None:
@@ -69,6 +71,13 @@ class Cuts:
         if faces:
             self.faces = np.concatenate([self.faces[kept], np.array(faces, np.int32)])
             self.origin = np.concatenate([self.origin[kept], np.array(origin, np.int64)])
+
+
+def _between(
+    values: Floats, a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], share: Floats
+) -> Floats:
+    middle: Floats = values[a] + share[:, None] * (values[b] - values[a])
+    return middle
 
 
 def _pieces(corners: list[int], new: dict[tuple[int, int], int]) -> list[tuple[int, int, int]]:

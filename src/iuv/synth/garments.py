@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from iuv.synth.body import Template, body_template
+from iuv.synth.body import body_template
 from iuv.synth.mesh import Floats, Ints
 
 __all__ = ["Coat", "Dressed", "Layer", "dress"]
@@ -109,14 +109,15 @@ def dress(
     numbers = np.tile(np.arange(len(points)), (len(layers), 1))  # [L, V]
     numbers[level, base] = len(points) + np.arange(len(base))
     faces = numbers[coat.layer[:, None], template.faces]
-    hems, source, uv = _hems(template, edges, coat.layer, faces, steps)
+    hems = _hems(edges, coat.layer, numbers, there, steps)
+    uv = template.corner_uv[hems.source[:, None], hems.corners]
     body = _moved(points, soft, directions, layers, lowest, np.arange(len(points)))
     split = _moved(points[base], soft[base], directions[base], layers, level, base)
     return Dressed(
         points=np.concatenate([body, split]),
         base=np.concatenate([np.arange(len(points)), base]),
-        faces=np.concatenate([faces, hems]).astype(np.int32),
-        source=np.concatenate([np.arange(len(faces)), source]),
+        faces=np.concatenate([faces, hems.faces]).astype(np.int32),
+        source=np.concatenate([np.arange(len(faces)), hems.source]),
         corner_uv=np.concatenate([template.corner_uv, uv]),
     )
 
@@ -139,23 +140,57 @@ def _moved(
     return points + loose[:, None] * (soft - points) + thickness[:, None] * directions
 
 
+class _Hems(NamedTuple):
+    """Triangles between layers."""
+
+    faces: npt.NDArray[np.int64]
+    """[H, 3]"""
+    source: npt.NDArray[np.int64]
+    """[H], the garment's triangle beside each."""
+    corners: npt.NDArray[np.int64]
+    """[H, 3], 0..2: which corner of that triangle each corner has its U and V from."""
+
+
 def _hems(
-    template: Template,
     edges: _Edges,
     layer: _Bytes,
-    faces: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
+    there: npt.NDArray[np.bool_],
     steps: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return triangles between layers, the garment's triangle beside each, and their U and V."""
+) -> _Hems:
+    """Return what closes the gap between layers at some edges.
+
+    Args:
+        edges: of the body.
+        layer: [F]
+        numbers: [L, V], the vertex of each layer.
+        there: [L, V], whether a layer other than the lowest has this vertex.
+        steps: the edges between different layers.
+    """
     face, corner = edges.faces[steps], edges.corners[steps]
     outer = np.where(layer[face[:, 0]] > layer[face[:, 1]], 0, 1)
     row = np.arange(len(outer))
-    high, low = face[row, outer], face[row, 1 - outer]
-    start, back = corner[row, outer], corner[row, 1 - outer]
-    end, forth = (start + 1) % 3, (back + 1) % 3
-    a, b = faces[high, start], faces[high, end]
-    below_a, below_b = faces[low, forth], faces[low, back]
-    hems = np.concatenate([np.stack([b, a, below_a], 1), np.stack([b, below_a, below_b], 1)])
-    uv_a, uv_b = template.corner_uv[high, start], template.corner_uv[high, end]
-    uv = np.concatenate([np.stack([uv_b, uv_a, uv_a], 1), np.stack([uv_b, uv_a, uv_b], 1)])
-    return hems, np.concatenate([high, high]), uv
+    source, start = face[row, outer], corner[row, outer]
+    end = (start + 1) % 3
+    high, low = layer[source], layer[face[row, 1 - outer]]
+    ends = edges.ends[steps]
+    a, b = np.where(outer == 0, ends.T, ends.T[::-1])
+    above, below = (numbers[high, a], numbers[high, b]), (numbers[low, a], numbers[low, b])
+    faces = [
+        np.stack([above[1], above[0], below[0]], axis=1),
+        np.stack([above[1], below[0], below[1]], axis=1),
+    ]
+    corners = [np.stack([end, start, start], axis=1), np.stack([end, start, end], axis=1)]
+    sources = [source, source]
+    # Where three layers meet, the gap between the outermost two has the third one on its side.
+    for side, vertex in enumerate((a, b)):
+        last = below[side].copy()
+        for level in range(1, len(numbers)):
+            (own,) = np.nonzero((low < level) & (level < high) & there[level, vertex])
+            middle = numbers[level, vertex[own]]
+            pair = [last[own], above[side][own]]
+            faces.append(np.stack([*(pair[::-1] if side else pair), middle], axis=1))
+            corners.append(np.repeat((start, end)[side][own, None], 3, axis=1))
+            sources.append(source[own])
+            last[own] = middle
+    return _Hems(np.concatenate(faces), np.concatenate(sources), np.concatenate(corners))

@@ -39,6 +39,8 @@ class Line(NamedTuple):
     """Told triangles' centres [P, 3]: which the line may run through."""
     limit: float = np.inf
     """The function jumps where it is larger."""
+    turned: bool = False
+    """It depends on the normals; otherwise they may be anything."""
 
 
 def _plane(name: str, *limbs: str, where: Callable[[Floats], Sides] | None = None) -> Line:
@@ -86,8 +88,10 @@ _PARTS: dict[str, Line] = {
     "upper arm high": _seam("upper_arm", True, 0.09, 0.255, "torso", "arm"),
     "forearm low": _seam("forearm", False, 0.24, 0.405, "arm"),
     "forearm high": _seam("forearm", True, 0.24, 0.405, "arm"),
-    "palm": Line(lambda p, n: palm_side(p, n), _HAND, lambda c: c[:, 0] > 0.39),
-    "sole sheet": Line(lambda _p, n: sole_side(n), ("leg", "foot"), lambda c: c[:, 1] < 0.07),
+    "palm": Line(lambda p, n: palm_side(p, n), _HAND, lambda c: c[:, 0] > 0.39, turned=True),
+    "sole sheet": Line(
+        lambda _p, n: sole_side(n), ("leg", "foot"), lambda c: c[:, 1] < 0.07, turned=True
+    ),
 }
 
 

@@ -154,6 +154,9 @@ def open_edges(faces: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
     base = int(corners.max()) + 1 if corners.size else 1
     there = edges[:, 0] * base + edges[:, 1]
     back = edges[:, 1] * base + edges[:, 0]
+    ordered = np.sort(there)
+    if np.array_equal(ordered, np.sort(back)) and (np.diff(ordered) > 0).all():
+        return edges[:0]
     values, counts = np.unique(there, return_counts=True)
     single = np.isin(there, values[counts == 1])
     return edges[~(single & np.isin(back, there))]

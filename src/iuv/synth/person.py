@@ -48,8 +48,10 @@ class Person3D:
     """[17, 3], metres: COCO's, nose to right ankle."""
     palette: Mapping[int, Pattern]
     """How each `Material` looks."""
-    shape: Shape
-    pose: Pose
+    shape: Shape | None = None
+    """None for a user's own mesh."""
+    pose: Pose | None = None
+    """None for a mesh that cannot be posed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,13 +161,13 @@ def _fitted(points: Floats, shape: Shape) -> Floats:
     heavy, female = shape.heavy, shape.female
     wide = 1 + low * (0.16 * max(heavy, 0) - 0.06 * max(-heavy, 0) + 0.03 * max(female, 0))
     deep = 1 + low * (0.28 * max(heavy, 0) - 0.06 * max(-heavy, 0))
-    return points * np.concatenate([wide, np.ones_like(wide), deep], axis=1)
+    fitted: Floats = points * np.concatenate([wide, np.ones_like(wide), deep], axis=1)
+    return fitted
 
 
 def _keypoints(posed: Posed, landmarks: npt.NDArray[np.int64], ground: Floats) -> Floats:
     face = posed.vertices[landmarks]
-    points: Floats = np.concatenate([face, posed.joints[list(_KEYPOINT_JOINTS)]]) - ground
-    return _on_grid(points)
+    return _on_grid(np.concatenate([face, posed.joints[list(_KEYPOINT_JOINTS)]]) - ground)
 
 
 def _mesh(vertices: Floats, rest: Floats, dressed: Dressed, outfit: Outfit) -> ChartedMesh:

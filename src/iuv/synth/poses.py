@@ -7,12 +7,13 @@ of an arm or a leg are meant for the left side; the right side does the mirror i
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import cos, radians, sin
 from typing import TypeVar
 
 import numpy as np
 
 from iuv.synth.mesh import Floats, SurfaceError
-from iuv.synth.skeleton import JOINT_NAMES, product
+from iuv.synth.skeleton import JOINT_NAMES
 
 __all__ = ["Arm", "Leg", "Pose", "Trunk", "jittered", "rotations"]
 
@@ -113,7 +114,7 @@ class Pose:
 
 def rotations(pose: Pose) -> Floats:
     """Return [J, 3, 3]: how each joint of `iuv.synth.skeleton` is turned relative to its parent."""
-    local = {name: np.eye(3) for name in JOINT_NAMES}
+    local = dict.fromkeys(JOINT_NAMES, np.eye(3))
     trunk = pose.trunk
     local["pelvis"] = _turn(("x", pose.pitch), ("y", pose.roll))
     for name, share in (("spine", 0.5), ("chest", 0.5)):
@@ -174,16 +175,16 @@ def _leg(leg: Leg) -> dict[str, Floats]:
 
 def _turn(*steps: tuple[str, float]) -> Floats:
     """Return [3, 3]: the last rotation is done first."""
-    matrix = np.eye(3)
+    rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     for axis, degrees in steps:
-        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-        i = "xyz".index(axis)
-        j, k = (i + 1) % 3, (i + 2) % 3
-        step = np.eye(3)
-        step[j, j] = step[k, k] = c
-        step[k, j], step[j, k] = s, -s
-        matrix = product(matrix, step)
-    return matrix
+        c, s = cos(radians(degrees)), sin(radians(degrees))
+        j, k = _ACROSS[axis]
+        for row in rows:
+            row[j], row[k] = row[j] * c + row[k] * s, row[k] * c - row[j] * s
+    return np.array(rows)
+
+
+_ACROSS = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}
 
 
 def jittered(rng: np.random.Generator, pose: Pose, amount: float) -> Pose:

@@ -14,6 +14,7 @@ from iuv.synth.skeleton import JOINT_NAMES, REST_JOINTS, Scaling
 
 __all__ = ["AVERAGE", "Shape", "sample_shape"]
 
+_KINDS = tuple(name.partition("_")[2] or name for name in JOINT_NAMES)
 _CROWN = 1.0  # of the average body in the rest pose, in body heights
 
 
@@ -69,24 +70,21 @@ class Shape:
         head = self.head * (1 + 0.42 * c)
         legs, arms = self.legs * (1 - 0.17 * c), self.arms * (1 - 0.08 * c)
         thick = self.limbs * (1 + 0.06 * c)
-        factors = np.ones_like(REST_JOINTS)
-        for joint, name in enumerate(JOINT_NAMES):
-            kind = name.partition("_")[2] or name
-            factors[joint] = {
-                "pelvis": (self.hips, 1, 1 + 0.05 * c),
-                "spine": ((self.hips + self.shoulders) / 2, 1, 1 + 0.05 * c),
-                "chest": (self.shoulders, 1, 1 + 0.02 * c),
-                "neck": (1 + 0.10 * c, 1 - 0.25 * c, 1 + 0.10 * c),
-                "head": (head, head, head),
-                "clavicle": (self.shoulders, 1, 1),
-                "shoulder": (arms, thick, thick),
-                "elbow": (arms, thick, thick),
-                "forearm": (arms, thick, thick),
-                "hip": (thick, legs, thick),
-                "knee": (thick, legs, thick),
-                "ankle": (1, 1, 1),
-                "toes": (1, 1, 1),
-            }.get(kind, (1 + 0.05 * c, 1 + 0.05 * c, 1 + 0.05 * c))
+        body = 1 + 0.05 * c
+        by_kind = {
+            "pelvis": (self.hips, 1.0, body),
+            "spine": ((self.hips + self.shoulders) / 2, 1.0, body),
+            "chest": (self.shoulders, 1.0, 1 + 0.02 * c),
+            "neck": (1 + 0.10 * c, 1 - 0.25 * c, 1 + 0.10 * c),
+            "head": (head, head, head),
+            "clavicle": (self.shoulders, 1.0, 1.0),
+            "hip": (thick, legs, thick),
+            "knee": (thick, legs, thick),
+            "ankle": (1.0, 1.0, 1.0),
+            "toes": (1.0, 1.0, 1.0),
+            **dict.fromkeys(("shoulder", "elbow", "forearm"), (arms, thick, thick)),
+        }
+        factors = np.array([by_kind.get(kind, (body, body, body)) for kind in _KINDS])
         tall = self._tall(factors)
         return Scaling(factors * (self.height / tall))
 

@@ -63,10 +63,9 @@ def fit_figure(surface: HalfSurface, figure: Figure) -> Floats:
     middle = points[:, 0] == 0
     if figure != Figure():
         solid = body_solid(figure, face=False)
-        points = project(solid, points)
-        for _ in range(2):
-            points = _relaxed(points, surface.smoother, 0.25)
-            points = project(solid, points, steps=2)
+        points = project(solid, points, steps=4)
+        points = _relaxed(points, surface.smoother, 0.25)
+        points = project(solid, points, steps=2)
         points[middle, 0] = 0
     (head,) = np.nonzero((points[:, 1] > _FACE_FROM) & (points[:, 0] < _EAR_TO))
     normals = _normals(points, surface.faces)[head]
