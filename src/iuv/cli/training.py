@@ -175,6 +175,7 @@ def make_evaluation(
     root: Path | None,
     tasks: str | None,
     geodesics: Path | None,
+    mesh: Path | None,
     device: torch.device,
     processes: Processes,
 ) -> Evaluate:
@@ -188,12 +189,12 @@ def make_evaluation(
     chosen, remarks = choose_tasks(tasks, None, dataset)
     for remark in remarks:
         _log.warning(remark)
-    mesh = load_mesh(geodesics, chosen)
+    surface = load_mesh(geodesics, mesh, chosen)
 
     def score(model: RCNN) -> Mapping[str, float]:
         _log.info("evaluating on the %d images of %s", len(dataset), dataset.name)
         predictor = Predictor(prepare_eager(model, device), device=device)
-        scores = evaluate(predictor.stream, dataset, mesh, tasks=chosen, processes=processes)
+        scores = evaluate(predictor.stream, dataset, surface, tasks=chosen, processes=processes)
         return {
             f"{task}/{name}": value
             for task, metrics in plain_scores(scores).items()
