@@ -47,10 +47,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    # the body and the noise are made once per process
+    first = sample_scene(np.random.Generator(np.random.PCG64(0)), sample_person, (64, 64))
+    render(first)
     found, sampling = scenes(options.images, options.size, options.people, options.seed)
     vertices = [sum(len(p.mesh.vertices) for p in scene.people) for scene in found]
     faces = [sum(len(p.mesh.faces) for p in scene.people) for scene in found]
-    render(found[0])  # noise is made once per process
     drawing = []
     for scene in found:
         start = time.process_time()
