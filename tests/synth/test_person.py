@@ -1,7 +1,12 @@
 """People: whole, in their clothes, on the ground, and the same for the same seed."""
 
 import hashlib
+import importlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -242,3 +247,29 @@ def test_meshes_are_checked():
         replace(body, vertices=body.vertices.astype(np.float32))
     assert isinstance(body, ChartedMesh)
     assert PART_MIRROR[5] == 6
+
+
+def plain_processor():
+    """Settings with which NumPy and BLAS do without the newer instructions of this processor."""
+    core = importlib.import_module("numpy._core" if hasattr(np, "_core") else "numpy.core")
+    umath = core._multiarray_umath
+    newer = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)]
+    return {"NPY_DISABLE_CPU_FEATURES": " ".join(newer), "OPENBLAS_CORETYPE": "Prescott"}
+
+
+@pytest.mark.slow
+def test_another_process_on_an_older_machine_makes_the_same_people(people):
+    code = (
+        "from test_person import digest, rng_of, sample_person\n"
+        "print(*(digest(sample_person(rng_of(seed))) for seed in range(6)))"
+    )
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7", **plain_processor()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [digest(person) for person in people[:6]]

@@ -86,38 +86,41 @@ def _torso(figure: Figure) -> Solid:
             for (y, w, a, b), g in zip(rows, waist, strict=True)
         ]
     ]
-    male, breast = max(-f, 0), max(f, 0)
+    return blend([(loft(1, round_rows, 2.3), 0), *_muscles(figure)])
+
+
+def _muscles(figure: Figure) -> list[tuple[Solid, float]]:
+    """Return what stands out from the trunk, and the neck."""
+    f, m = figure.female, figure.muscle
+    fat, male, breast = max(figure.heavy, 0), max(-f, 0), max(f, 0)
     chest = 0.004 + 0.005 * male + 0.008 * m
     size = 0.6 + 0.4 * fat
-    return blend(
-        [
-            (loft(1, round_rows, 2.3), 0),
-            (ball((0.044, 0.760, 0.052), (0.048, 0.036, 0.014 + chest), -14), 0.025),  # pectorals
-            (
-                ball(
-                    (0.045, 0.742, 0.066 + 0.006 * breast),
-                    (0.030 + 0.006 * size * breast, 0.032, 0.006 + 0.034 * breast * size),
-                ),
-                0.018,
+    return [
+        (ball((0.044, 0.760, 0.052), (0.048, 0.036, 0.014 + chest), -14), 0.025),  # pectorals
+        (
+            ball(
+                (0.045, 0.742, 0.066 + 0.006 * breast),
+                (0.030 + 0.006 * size * breast, 0.032, 0.006 + 0.034 * breast * size),
             ),
-            (
-                ball((0.044, 0.503, -0.026), (0.048 + 0.004 * f, 0.046, 0.044 + 0.008 * fat)),
-                0.022,
-            ),  # buttocks
-            (ball((0.055, 0.775, -0.050), (0.036, 0.048, 0.016 + 0.005 * m)), 0.025),  # blades
-            (cone((0.006, 0.836, -0.020), (0.096, 0.814, -0.013), 0.016, 0.019 + 0.004 * m), 0.022),
-            (cone((0.070, 0.700, -0.025), (0.098, 0.768, -0.028), 0.022, 0.018 + 0.004 * m), 0.02),
-            (
-                cone(
-                    (0.0, 0.83, -0.012),
-                    (0.0, 0.905, 0.002),
-                    0.0345 - 0.003 * f + 0.004 * fat + 0.002 * m,
-                    0.0325 - 0.002 * f + 0.004 * fat,
-                ),
-                0.020,
+            0.018,
+        ),
+        (
+            ball((0.044, 0.503, -0.026), (0.048 + 0.004 * f, 0.046, 0.044 + 0.008 * fat)),
+            0.022,
+        ),  # buttocks
+        (ball((0.055, 0.775, -0.050), (0.036, 0.048, 0.016 + 0.005 * m)), 0.025),  # blades
+        (cone((0.006, 0.836, -0.020), (0.096, 0.814, -0.013), 0.016, 0.019 + 0.004 * m), 0.022),
+        (cone((0.070, 0.700, -0.025), (0.098, 0.768, -0.028), 0.022, 0.018 + 0.004 * m), 0.02),
+        (
+            cone(
+                (0.0, 0.83, -0.012),
+                (0.0, 0.905, 0.002),
+                0.0345 - 0.003 * f + 0.004 * fat + 0.002 * m,
+                0.0325 - 0.002 * f + 0.004 * fat,
             ),
-        ]
-    )
+            0.020,
+        ),
+    ]
 
 
 def _widened(rows: Sequence[Sequence[float]], by: Sequence[float] | float) -> list[list[float]]:

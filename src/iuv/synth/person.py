@@ -23,7 +23,7 @@ from iuv.synth.poses import Pose, rotations
 from iuv.synth.shapes import AVERAGE, Shape, sample_shape
 from iuv.synth.skeleton import JOINT_NAMES, Posed, pose
 
-__all__ = ["Person3D", "rest_body", "sample_palette", "sample_person"]
+__all__ = ["Person3D", "make_person", "rest_body", "sample_palette", "sample_person"]
 
 _GRID = 2.0**16  # per metre: what is left of differences in rounding between machines
 _SMOOTHINGS = 12
