@@ -195,7 +195,8 @@ def _swimwear(outfit: Outfit, female: float) -> None:
 
 
 def _jacket(rng: np.random.Generator, outfit: Outfit) -> None:
-    where = _trunk("crew", "hips") | _sleeved("long sleeve")
+    over_skirt = bool(outfit.sheets)  # which a longer jacket would stick out of
+    where = _trunk("crew", "belt" if over_skirt else "hips") | _sleeved("long sleeve")
     if rng.random() < 0.6:
         front = _on(2, 9, 10) & _above("opening") & (_centres()[:, 2] > 0)
         where &= ~front

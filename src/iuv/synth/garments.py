@@ -98,23 +98,30 @@ def dress(
     template, edges = body_template(), _edges()
     pair = coat.layer[edges.faces]
     steps = np.nonzero(pair[:, 0] != pair[:, 1])[0]
-    there = np.zeros((len(layers), len(points)), bool)  # which layers vertices on hems have
+    split, ends = np.unique(edges.ends[steps], return_inverse=True)  # the vertices on hems
+    ends = ends.reshape(-1, 2)
+    there = np.zeros((len(layers), len(split)), bool)  # which layers they have
     for side in range(2):
         for end in range(2):
-            there[pair[steps, side], edges.ends[steps, end]] = True
-    hem = there.any(axis=0)
-    lowest = np.where(hem, there.argmax(axis=0), coat.layer[edges.face_of])
-    there[lowest[hem], np.nonzero(hem)[0]] = False
-    level, base = np.nonzero(there)
-    numbers = np.tile(np.arange(len(points)), (len(layers), 1))  # [L, V]
-    numbers[level, base] = len(points) + np.arange(len(base))
-    faces = numbers[coat.layer[:, None], template.faces]
-    hems = _hems(edges, coat.layer, numbers, there, steps)
+            there[pair[steps, side], ends[:, end]] = True
+    lowest = coat.layer[edges.face_of].astype(np.int64)
+    lowest[split] = there.argmax(axis=0)
+    there[lowest[split], np.arange(len(split))] = False
+    level, which = np.nonzero(there)
+    base = split[which]
+    numbers = np.tile(split, (len(layers), 1))
+    numbers[level, which] = len(points) + np.arange(len(base))
+    place = np.full(len(points), -1)
+    place[split] = np.arange(len(split))
+    faces = template.faces.copy()
+    face, corner = np.nonzero(place[faces] >= 0)
+    faces[face, corner] = numbers[coat.layer[face], place[faces[face, corner]]]
+    hems = _hems(edges, coat.layer, numbers, there, _Steps(steps, ends))
     uv = template.corner_uv[hems.source[:, None], hems.corners]
     body = _moved(points, soft, directions, layers, lowest, np.arange(len(points)))
-    split = _moved(points[base], soft[base], directions[base], layers, level, base)
+    above = _moved(points[base], soft[base], directions[base], layers, level, base)
     return Dressed(
-        points=np.concatenate([body, split]),
+        points=np.concatenate([body, above]),
         base=np.concatenate([np.arange(len(points)), base]),
         faces=np.concatenate([faces, hems.faces]).astype(np.int32),
         source=np.concatenate([np.arange(len(faces)), hems.source]),
@@ -140,6 +147,15 @@ def _moved(
     return points + loose[:, None] * (soft - points) + thickness[:, None] * directions
 
 
+class _Steps(NamedTuple):
+    """Edges between different layers; h: vertices on them."""
+
+    edges: npt.NDArray[np.int64]
+    """[n]"""
+    ends: npt.NDArray[np.int64]
+    """[n, 2], 0..h-1."""
+
+
 class _Hems(NamedTuple):
     """Triangles between layers."""
 
@@ -156,25 +172,24 @@ def _hems(
     layer: _Bytes,
     numbers: npt.NDArray[np.int64],
     there: npt.NDArray[np.bool_],
-    steps: npt.NDArray[np.int64],
+    steps: _Steps,
 ) -> _Hems:
     """Return what closes the gap between layers at some edges.
 
     Args:
         edges: of the body.
         layer: [F]
-        numbers: [L, V], the vertex of each layer.
-        there: [L, V], whether a layer other than the lowest has this vertex.
-        steps: the edges between different layers.
+        numbers: [L, h], the vertex of each layer.
+        there: [L, h], whether a layer other than the lowest has this vertex.
+        steps: where.
     """
-    face, corner = edges.faces[steps], edges.corners[steps]
+    face, corner = edges.faces[steps.edges], edges.corners[steps.edges]
     outer = np.where(layer[face[:, 0]] > layer[face[:, 1]], 0, 1)
     row = np.arange(len(outer))
     source, start = face[row, outer], corner[row, outer]
     end = (start + 1) % 3
     high, low = layer[source], layer[face[row, 1 - outer]]
-    ends = edges.ends[steps]
-    a, b = np.where(outer == 0, ends.T, ends.T[::-1])
+    a, b = np.where(outer == 0, steps.ends.T, steps.ends.T[::-1])
     above, below = (numbers[high, a], numbers[high, b]), (numbers[low, a], numbers[low, b])
     faces = [
         np.stack([above[1], above[0], below[0]], axis=1),
