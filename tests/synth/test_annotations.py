@@ -130,7 +130,9 @@ def test_points_are_shared_out_by_the_root_of_pixels():
 def test_few_pixels_all_become_points():
     (person,) = say(paint(empty(), slice(0, 25), slice(0, 4)), seed=3)
     assert len(person["dp_I"]) == 100
-    assert set(zip(*pixels_of(person), strict=True)) == {(y, x) for y in range(25) for x in range(4)}
+    assert set(zip(*pixels_of(person), strict=True)) == {
+        (y, x) for y in range(25) for x in range(4)
+    }
 
 
 def test_points_are_spread():
@@ -195,5 +197,5 @@ def test_key_points_at_the_edge_are_seen():
 
 
 def test_the_category_is_coco():
-    assert CATEGORY["keypoints"][0] == "nose" and len(KEYPOINTS) == 17
+    assert (len(KEYPOINTS), KEYPOINTS[0]) == (17, "nose")
     assert np.array(CATEGORY["skeleton"]).max() == 17

@@ -5,8 +5,8 @@ The folder, all of it in formats that the rest of iuv reads:
     annotations.json    COCO with DensePose annotations; there when all pictures are
     images/000000.jpg   compressed once, as much as the scene says
     dense/000000.npz    if asked for: part, uv, depth, instance, for every pixel, as in `Frame`
-    mesh.npz            the body's surface, for scoring: `iuv eval --mesh`
-    symmetry.npz        the body's left and right, for training: `iuv train --symmetry`
+    mesh.npz            the body's surface, for scoring
+    symmetry.npz        the body's left and right, for training
     synth.json          what the pictures depend on
 
 H, W: of the pictures.
@@ -29,17 +29,18 @@ import numpy.typing as npt
 from iuv.synth.annotations import CATEGORY, annotate
 from iuv.synth.backgrounds import Backgrounds
 from iuv.synth.journal import Journal, Record
+from iuv.synth.mesh import ChartedMesh
 from iuv.synth.person import rest_body, sample_person
 from iuv.synth.render import Frame, render
 from iuv.synth.scene import PeopleSource, sample_scene
-from iuv.synth.symmetry import body_symmetry
+from iuv.synth.symmetry import body_symmetry, mesh_symmetry
 from iuv.writers import atomic_write
 
 __all__ = ["ANNOTATIONS", "DatasetError", "Recipe", "Sample", "SampleWriter", "claim", "complete"]
 
 ANNOTATIONS = "annotations.json"
 
-_SETTINGS = "synth.json"
+_SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
 _GENERATION = 1  # grows whenever the same seed and number give another picture
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
@@ -65,7 +66,9 @@ class Recipe:
     backgrounds: Backgrounds | None = None
     """Pictures to put behind half of the scenes."""
     people: PeopleSource = sample_person
-    """Makes a person of random numbers; sent to other processes by its name."""
+    """Makes a person of random numbers; can be sent to another process."""
+    surface: ChartedMesh | None = None
+    """Where these people's charts are, in a rest pose; None: it is our own body."""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -84,7 +87,7 @@ class Recipe:
             "seed": self.seed,
             "size": list(self.size),
             "backgrounds": None if self.backgrounds is None else _digest(self.backgrounds),
-            "people": f"{self.people.__module__}.{getattr(self.people, '__name__', '?')}",
+            "body": "iuv" if self.surface is None else _digest_of_mesh(self.surface),
         }
 
 
@@ -96,6 +99,13 @@ def _digest(backgrounds: Backgrounds) -> str:
     ]
     digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()
     return f"{len(listed)} pictures, {digest[:16]}"
+
+
+def _digest_of_mesh(mesh: ChartedMesh) -> str:
+    digest = hashlib.sha256()
+    for array in (mesh.vertices, mesh.faces, mesh.face_part, mesh.corner_uv):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"mesh {digest.hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,34 +206,47 @@ def claim(writer: SampleWriter) -> None:
     """Make the folder, or see that what it has was made by the same recipe.
 
     Raises:
-        DatasetError: it has something else.
-        OSError: it cannot be made or written.
+        DatasetError: it has something else, or cannot be made.
+        OSError: it cannot be read or written.
     """
     folder, settings = writer.folder, writer.recipe.settings()
     path = folder / _SETTINGS
-    for name in ("images", "dense") if writer.dense else ("images",):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     if path.is_file():
-        try:
-            former = json.loads(path.read_bytes())
-        except ValueError:
-            former = None
-        different = [name for name in settings if not former or former.get(name) != settings[name]]
-        if different:
-            name = different[0]
-            was = former.get(name) if isinstance(former, dict) else "unreadable"
-            raise DatasetError(
-                f"{folder}: the pictures in it were made with another {name} ({was}, now "
-                f"{settings[name]}); choose another folder, or the same settings"
-            )
-        return
-    if (folder / ANNOTATIONS).exists():
+        former = _read_settings(path)
+        for name, value in settings.items():
+            if former.get(name) != value:
+                raise DatasetError(
+                    f"{folder}: the pictures in it were made with another {name}: "
+                    f"{former.get(name)}, and this call has {value}; choose another folder, or "
+                    "the same settings"
+                )
+    elif (folder / ANNOTATIONS).exists():
         raise DatasetError(
             f"{folder}: has {ANNOTATIONS}, but no {_SETTINGS}, so it is another data set; choose "
             "another folder"
         )
+    try:
+        for name in ("images", "dense") if writer.dense else ("images",):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be the folder of a data set ({error.strerror}); choose one that "
+            "you may write to"
+        ) from error
     with atomic_write(path) as file:
         file.write(json.dumps(settings, indent=2).encode())
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise DatasetError(
+            f"{path}: does not say how the pictures were made; choose another folder, or empty it"
+        )
+    return settings
 
 
 def complete(writer: SampleWriter, journal: Journal) -> None:
@@ -232,18 +255,22 @@ def complete(writer: SampleWriter, journal: Journal) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    body, mirror = rest_body(), body_symmetry()
-    corners = body.chart_vertices()
-    _write_arrays(
-        writer.folder / "mesh.npz",
-        points=body.vertices,
-        faces=body.faces,
-        parts=corners.parts.astype(np.uint8),
-        u=corners.u.astype(np.float32),
-        v=corners.v.astype(np.float32),
-        vertices=corners.vertices.astype(np.int32),
-    )
-    _write_arrays(writer.folder / "symmetry.npz", U_transforms=mirror.u, V_transforms=mirror.v)
+    surface = writer.recipe.surface
+    if not (writer.folder / _MESH).exists():
+        body = rest_body() if surface is None else surface
+        corners = body.chart_vertices()
+        _write_arrays(
+            writer.folder / _MESH,
+            points=body.vertices,
+            faces=body.faces,
+            parts=corners.parts.astype(np.uint8),
+            u=corners.u.astype(np.float32),
+            v=corners.v.astype(np.float32),
+            vertices=corners.vertices.astype(np.int32),
+        )
+    if not (writer.folder / _SYMMETRY).exists():
+        mirror = body_symmetry() if surface is None else mesh_symmetry(surface)
+        _write_arrays(writer.folder / _SYMMETRY, U_transforms=mirror.u, V_transforms=mirror.v)
     info = {"description": "synthetic people, made by iuv synth", **writer.recipe.settings()}
     journal.publish(writer.folder / ANNOTATIONS, {"info": info, "categories": [CATEGORY]})
 
