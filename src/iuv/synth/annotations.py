@@ -166,11 +166,14 @@ def _part_masks(seen: _Seen) -> list[Any]:
         ((np.arange(PART_MASK_SIZE) + 0.5) * (size / PART_MASK_SIZE)).astype(np.int64)
         for size in seen.mask.shape
     )
-    labels = _MASK_OF_PART[seen.part][rows[:, None], columns]
-    masks = labels[:, :, None] == np.arange(1, len(MASK_PARTS) + 1)
-    shown = masks.any(axis=(0, 1)).tolist()
-    encoded = coco_mask.encode(np.asfortranarray(masks.astype(np.uint8)))
-    return [_as_json(mask) if some else [] for mask, some in zip(encoded, shown, strict=True)]
+    # column by column, as run lengths go
+    labels = _MASK_OF_PART[seen.part.T][columns[:, None], rows]
+    shown = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(MASK_PARTS) + 1)[1:]) + 1
+    masks = (labels == shown[:, None, None]).astype(np.uint8).transpose(2, 1, 0)
+    result: list[Any] = [[] for _ in MASK_PARTS]
+    for part, mask in zip(shown.tolist(), coco_mask.encode(masks), strict=True):
+        result[part - 1] = _as_json(mask)
+    return result
 
 
 def _as_json(mask: dict[str, Any]) -> dict[str, Any]:
