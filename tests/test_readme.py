@@ -163,7 +163,7 @@ def test_mentioned_commands_parse(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(text)
     for argument in arguments:
-        if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml", ".json")):
+        if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml", ".json", ".npz", ".glb")):
             Path(argument).parent.mkdir(exist_ok=True)
             Path(argument).touch()  # options may ask that a file exists
         elif argument in ("photos", "results"):

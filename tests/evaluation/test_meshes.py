@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from iuv.bodyparts import PARTS
 from iuv.evaluation.geodesics import MatrixGeodesics
-from iuv.evaluation.meshes import PART_SCALES, MeshError, SurfaceMesh, mesh_surface
+from iuv.evaluation.meshes import PART_SCALES, MeshError, SurfaceMesh, mesh_surface, read_mesh
 
 # A tetrahedron, all of whose corners are in chart 2, the last in chart 5, too.
 TETRAHEDRON = {
@@ -83,3 +83,29 @@ def test_scales_are_equal_on_both_sides():
 def test_unfit_surfaces(changes, message):
     with pytest.raises(MeshError, match=message):
         mesh_surface(**TETRAHEDRON | changes)
+
+
+def test_a_mesh_from_a_file(tmp_path):
+    path = tmp_path / "mesh.npz"
+    np.savez(path, **TETRAHEDRON)
+    found, expected = read_mesh(path), mesh_surface(**TETRAHEDRON)
+    for name in ("parts", "u", "v", "vertices", "scales"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert found.geodesics.distances(np.array([0]), np.array([1])).tolist() == [1]
+    np.savez(path, **{name: TETRAHEDRON[name][:4] for name in TETRAHEDRON if name != "vertices"})
+    assert read_mesh(path).vertices.tolist() == [0, 1, 2, 3]
+
+
+def test_files_that_are_no_mesh(tmp_path):
+    path = tmp_path / "mesh.npz"
+    with pytest.raises(FileNotFoundError, match=r"mesh\.npz: there is no such mesh"):
+        read_mesh(path)
+    path.write_bytes(b"text")
+    with pytest.raises(MeshError, match=r"expected an \.npz with the arrays points, faces, parts"):
+        read_mesh(path)
+    np.savez(path, points=TETRAHEDRON["points"])
+    with pytest.raises(MeshError, match=r"'faces is not a file in the archive'.*iuv synth writes"):
+        read_mesh(path)
+    np.savez(path, **TETRAHEDRON | {"parts": np.full(5, 99)})
+    with pytest.raises(MeshError, match=r"mesh\.npz: the parts of a mesh lie in 1\.\.24"):
+        read_mesh(path)

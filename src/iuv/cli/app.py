@@ -21,6 +21,7 @@ from iuv.cli.errors import explain
 from iuv.cli.eval import evaluate
 from iuv.cli.models import models
 from iuv.cli.predict import predict
+from iuv.cli.synth import synth
 from iuv.cli.train import train
 
 __all__ = ["app", "main"]
@@ -55,6 +56,7 @@ app.command()(convert)
 app.command()(train)
 app.add_typer(data_app, name="data")
 app.command("eval")(evaluate)
+app.command()(synth)
 
 
 def _show_version(wanted: bool) -> None:

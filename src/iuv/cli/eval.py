@@ -98,6 +98,17 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             show_default=False,
         ),
     ] = None,
+    mesh: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Another body than DensePose-COCO's, for gps and gpsm: an .npz, such as the "
+            "mesh.npz of iuv synth.",
+            show_default=False,
+        ),
+    ] = None,
     min_similarity: Annotated[
         float,
         typer.Option(
@@ -117,8 +128,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="UV_symmetry_transforms.mat, for --tta. [default: that of the data root, or the "
-            "cache; downloaded once]",
+            help="UV_symmetry_transforms.mat, or another body's symmetry.npz, for --tta. [default: "
+            "that of the data root, or the cache; downloaded once]",
             show_default=False,
         ),
     ] = None,
@@ -195,7 +206,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
         scoring = Scoring(
             dataset=dataset,
             tasks=chosen,
-            mesh=load_mesh(geodesics, chosen),
+            mesh=load_mesh(geodesics, mesh, chosen),
             min_similarity=min_similarity,
             processes=processes,
             console=console,

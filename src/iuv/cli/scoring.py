@@ -19,7 +19,7 @@ from iuv.data.records import DataError, Dataset, ImageRecord
 from iuv.evaluation.entries import Content
 from iuv.evaluation.evaluate import evaluate, evaluate_results, share
 from iuv.evaluation.evaluator import Scores
-from iuv.evaluation.meshes import SurfaceMesh
+from iuv.evaluation.meshes import SurfaceMesh, read_mesh
 from iuv.evaluation.predictions import Predictions
 from iuv.evaluation.smpl import fetch_smpl, load_smpl
 from iuv.processes import Processes
@@ -81,20 +81,33 @@ def choose_tasks(
     return tuple(task for name, task in TASK_NAMES.items() if name in names), []
 
 
-def load_mesh(folder: Path | None, tasks: Iterable[str]) -> SurfaceMesh | None:
-    """Return the official surface, from a folder or the cache, if a task needs it.
+def load_mesh(folder: Path | None, file: Path | None, tasks: Iterable[str]) -> SurfaceMesh | None:
+    """Return the surface to score on, if a task needs one.
+
+    Args:
+        folder: has the three files of the official surface; None: they are in the cache.
+        file: has another body's surface; None: the official one is meant.
+        tasks: what is scored.
 
     Raises:
+        ValueError: folder and file are both given.
         DownloadError, FileNotFoundError, MeshError: it cannot be had; says how to do without.
     """
+    if folder is not None and file is not None:
+        raise ValueError(
+            "--geodesics is DensePose-COCO's body, --mesh another one; give the one that the data "
+            "were annotated on"
+        )
     if not _NEEDS_MESH & set(tasks):
         return None
+    if file is not None:
+        return read_mesh(file)
     try:
         return fetch_smpl() if folder is None else load_smpl(folder)
     except (DownloadError, FileNotFoundError) as error:
         raise type(error)(
             f"{error}. gps and gpsm need this file; --geodesics DIR says where it is, "
-            "--tasks bbox,segm does without"
+            "--mesh FILE has another body, --tasks bbox,segm does without"
         ) from error
 
 

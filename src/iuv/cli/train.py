@@ -98,12 +98,23 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
             show_default=False,
         ),
     ] = None,
+    mesh: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Another body than DensePose-COCO's, for gps and gpsm: an .npz, such as the "
+            "mesh.npz of iuv synth.",
+            show_default=False,
+        ),
+    ] = None,
     symmetry: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="UV_symmetry_transforms.mat, to mirror images. [default: that of the data root, "
-            "or the cache; downloaded once]",
+            help="UV_symmetry_transforms.mat, or another body's symmetry.npz, to mirror images. "
+            "[default: that of the data root, or the cache; downloaded once]",
             show_default=False,
         ),
     ] = None,
@@ -147,6 +158,7 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
                 root=data_root,
                 tasks=tasks,
                 geodesics=geodesics,
+                mesh=mesh,
                 device=own,
                 processes=processes,
             )

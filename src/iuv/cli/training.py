@@ -159,7 +159,7 @@ def make_network(config: TrainingConfig, init: str, device: torch.device) -> RCN
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # torch's stub lacks this overload
 
 
-def make_evaluation(
+def make_evaluation(  # noqa: PLR0913 - one per option of the command
     data: str,
     classes: Sequence[str],
     *,
@@ -167,6 +167,7 @@ def make_evaluation(
     root: Path | None,
     tasks: str | None,
     geodesics: Path | None,
+    mesh: Path | None,
     device: torch.device,
     processes: Processes,
 ) -> Evaluate:
@@ -185,12 +186,12 @@ def make_evaluation(
     chosen, remarks = choose_tasks(tasks, None, dataset)
     for remark in remarks:
         _log.warning(remark)
-    mesh = load_mesh(geodesics, chosen)
+    surface = load_mesh(geodesics, mesh, chosen)
 
     def score(model: RCNN) -> Mapping[str, float]:
         _log.info("evaluating on the %d images of %s", len(dataset), dataset.name)
         predictor = Predictor(prepare_eager(model, device), device=device)
-        scores = evaluate(predictor.stream, dataset, mesh, tasks=chosen, processes=processes)
+        scores = evaluate(predictor.stream, dataset, surface, tasks=chosen, processes=processes)
         return {
             f"{task}/{name}": value
             for task, metrics in plain_scores(scores).items()

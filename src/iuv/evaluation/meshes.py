@@ -7,6 +7,7 @@ the surface, so M > G. P: points.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from scipy.spatial.distance import cdist
 from iuv.bodyparts import NUM_PARTS
 from iuv.evaluation.geodesics import Geodesics, Ids, MeshGeodesics
 
-__all__ = ["PART_SCALES", "MeshError", "SurfaceMesh", "mesh_surface"]
+__all__ = ["PART_SCALES", "MeshError", "SurfaceMesh", "mesh_surface", "read_mesh"]
 
 Floats = npt.NDArray[np.float64]
 
 _CHUNK = 4096
+_ARRAYS = ("points", "faces", "parts", "u", "v")
+_VERTICES = "vertices"
 
 # fmt: off
 PART_SCALES = np.array([
@@ -150,3 +153,30 @@ def mesh_surface(
         vertices=vertices.astype(np.int64),
         geodesics=geodesics,
     )
+
+
+def read_mesh(path: Path) -> SurfaceMesh:
+    """Return the surface in an ``.npz`` file, such as the ``mesh.npz`` of `iuv synth`.
+
+    It has the arrays that `mesh_surface` takes: ``points``, ``faces``, ``parts``, ``u``, ``v``, and
+    ``vertices`` if they are not the points in their order. Distances are computed by need.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        MeshError: it holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such mesh; check the path")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            points, faces, parts, u, v = (file[name] for name in _ARRAYS)
+            vertices = file[_VERTICES] if _VERTICES in file.files else None
+    except Exception as error:  # on damaged files the decoders raise almost anything
+        raise MeshError(
+            f"{path}: expected an .npz with the arrays {', '.join(_ARRAYS)} and, perhaps, "
+            f"{_VERTICES} ({error}); iuv synth writes one"
+        ) from error
+    try:
+        return mesh_surface(points, faces, parts=parts, u=u, v=v, vertices=vertices)
+    except MeshError as error:
+        raise MeshError(f"{path}: {error}") from None

@@ -1,0 +1,1 @@
+"""Synthetic people with exact I, U and V: bodies, clothes, scenes, pictures."""

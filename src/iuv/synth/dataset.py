@@ -1,0 +1,280 @@
+"""A data set of synthetic people: every picture from nothing but a seed and its own number.
+
+The folder, all of it in formats that the rest of iuv reads:
+
+    annotations.json    COCO with DensePose annotations; there when all pictures are
+    images/000000.jpg   compressed once, as much as the scene says
+    dense/000000.npz    if asked for: part, uv, depth, instance, for every pixel, as in `Frame`
+    mesh.npz            the body's surface, for scoring
+    symmetry.npz        the body's left and right, for training
+    synth.json          what the pictures depend on
+
+H, W: of the pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from iuv.synth.annotations import CATEGORY, annotate
+from iuv.synth.backgrounds import Backgrounds
+from iuv.synth.journal import Journal, Record
+from iuv.synth.mesh import ChartedMesh
+from iuv.synth.person import rest_body, sample_person
+from iuv.synth.render import Frame, render
+from iuv.synth.scene import PeopleSource, sample_scene
+from iuv.synth.symmetry import body_symmetry, mesh_symmetry
+from iuv.writers import atomic_write
+
+__all__ = ["ANNOTATIONS", "DatasetError", "Recipe", "Sample", "SampleWriter", "claim", "complete"]
+
+ANNOTATIONS = "annotations.json"
+
+_SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
+_GENERATION = 1  # grows whenever the same seed and number give another picture
+_QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
+_MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
+_SMALLEST_SIDE = 32
+
+
+class DatasetError(ValueError):
+    """A data set cannot be made as asked; says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recipe:
+    """What the pictures of a data set depend on.
+
+    Raises:
+        DatasetError: a number is out of its range.
+    """
+
+    seed: int = 0
+    """0 or more."""
+    size: tuple[int, int] = (320, 320)
+    """Height and width, pixels."""
+    backgrounds: Backgrounds | None = None
+    """Pictures to put behind half of the scenes."""
+    people: PeopleSource = sample_person
+    """Makes a person of random numbers; can be sent to another process."""
+    surface: ChartedMesh | None = None
+    """Where these people's charts are, in a rest pose; None: it is our own body."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise DatasetError(f"the seed must be 0 or more, got {self.seed}")
+        if min(self.size) < _SMALLEST_SIDE:
+            height, width = self.size
+            raise DatasetError(
+                f"pictures of people must have sides of at least {_SMALLEST_SIDE} pixels, got "
+                f"{width} x {height} (width x height)"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Return what tells this recipe from others, as JSON."""
+        return {
+            "generation": _GENERATION,
+            "seed": self.seed,
+            "size": list(self.size),
+            "backgrounds": None if self.backgrounds is None else _digest(self.backgrounds),
+            "body": "iuv" if self.surface is None else _digest_of_mesh(self.surface),
+        }
+
+
+def _digest(backgrounds: Backgrounds) -> str:
+    """Names and sizes of the pictures, not their content: there may be gigabytes."""
+    parent = os.path.commonpath([path.parent for path in backgrounds.paths])
+    listed = [
+        f"{path.relative_to(parent).as_posix()} {path.stat().st_size}" for path in backgrounds.paths
+    ]
+    digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    return f"{len(listed)} pictures, {digest[:16]}"
+
+
+def _digest_of_mesh(mesh: ChartedMesh) -> str:
+    digest = hashlib.sha256()
+    for array in (mesh.vertices, mesh.faces, mesh.face_part, mesh.corner_uv):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"mesh {digest.hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A picture, what is seen in it, and its annotations."""
+
+    frame: Frame
+    """Its picture is not compressed yet."""
+    jpeg: bytes
+    annotations: list[dict[str, Any]]
+    """COCO's, without ids."""
+
+    @classmethod
+    def make(cls, recipe: Recipe, index: int) -> Sample:
+        """Make a picture; nothing but the recipe and the index counts, in whatever order.
+
+        Raises:
+            ValueError: a background cannot be read.
+        """
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.seed, index])))
+        scene = sample_scene(rng, recipe.people, recipe.size, recipe.backgrounds)
+        # compressed here, where the file is made: twice would be worse than the scene says
+        frame = render(replace(scene, effects=replace(scene.effects, jpeg=None)))
+        keypoints = [scene.camera.project(person.keypoints.T) for person in scene.people]
+        quality = _QUALITY if scene.effects.jpeg is None else scene.effects.jpeg
+        return cls(frame, _compress(frame, quality), annotate(frame, keypoints, rng))
+
+
+def _compress(frame: Frame, quality: int) -> bytes:
+    done, data = cv2.imencode(".jpg", frame.rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError("OpenCV cannot write JPEG; install opencv-python-headless with JPEG")
+    return data.tobytes()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleWriter:
+    """Makes pictures and writes them to a folder; can be sent to another process."""
+
+    recipe: Recipe
+    folder: Path
+    dense: bool = False
+    """Whether to write the dense ground truth, too."""
+
+    def __call__(self, index: int) -> Record:
+        """Make a picture and write its files; return what the annotation file says of it.
+
+        Raises:
+            OSError: the folder cannot be written.
+            ValueError: a background cannot be read.
+        """
+        sample = Sample.make(self.recipe, index)
+        image, dense = self.files(index)
+        with atomic_write(self.folder / image) as file:
+            file.write(sample.jpeg)
+        if dense is not None:
+            frame = sample.frame
+            _write_arrays(
+                self.folder / dense,
+                part=frame.part,
+                uv=frame.uv,
+                depth=frame.depth,
+                instance=frame.instance,
+            )
+        height, width = self.recipe.size
+        about = {"id": index, "file_name": image, "height": height, "width": width}
+        people = [
+            json.dumps({"id": _MOST_PEOPLE * index + number, "image_id": index, **annotation})
+            for number, annotation in enumerate(sample.annotations, start=1)
+        ]
+        return Record(index, json.dumps(about), tuple(people))
+
+    def files(self, index: int) -> tuple[str, str | None]:
+        """Return the names, below the folder, of a picture and of its dense ground truth."""
+        return f"images/{index:06}.jpg", f"dense/{index:06}.npz" if self.dense else None
+
+    def missing(self, count: int, known: Mapping[int, Any]) -> list[int]:
+        """Return which of the first `count` pictures are still to be made.
+
+        Args:
+            count: how many there shall be.
+            known: those that there are records of.
+        """
+        present = {
+            f"{name}/{entry.name}"
+            for name in ("images", "dense")
+            if (self.folder / name).is_dir()
+            for entry in os.scandir(self.folder / name)
+        }
+
+        def is_there(index: int) -> bool:
+            return index in known and all(f is None or f in present for f in self.files(index))
+
+        return [index for index in range(count) if not is_there(index)]
+
+
+def claim(writer: SampleWriter) -> None:
+    """Make the folder, or see that what it has was made by the same recipe.
+
+    Raises:
+        DatasetError: it has something else, or cannot be made.
+        OSError: it cannot be read or written.
+    """
+    folder, settings = writer.folder, writer.recipe.settings()
+    path = folder / _SETTINGS
+    if path.is_file():
+        former = _read_settings(path)
+        for name, value in settings.items():
+            if former.get(name) != value:
+                raise DatasetError(
+                    f"{folder}: the pictures in it were made with another {name}: "
+                    f"{former.get(name)}, and this call has {value}; choose another folder, or "
+                    "the same settings"
+                )
+    elif (folder / ANNOTATIONS).exists():
+        raise DatasetError(
+            f"{folder}: has {ANNOTATIONS}, but no {_SETTINGS}, so it is another data set; choose "
+            "another folder"
+        )
+    try:
+        for name in ("images", "dense") if writer.dense else ("images",):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be the folder of a data set ({error.strerror}); choose one that "
+            "you may write to"
+        ) from error
+    with atomic_write(path) as file:
+        file.write(json.dumps(settings, indent=2).encode())
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise DatasetError(
+            f"{path}: does not say how the pictures were made; choose another folder, or empty it"
+        )
+    return settings
+
+
+def complete(writer: SampleWriter, journal: Journal) -> None:
+    """Write the annotations and what training and scoring need to know of the body.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    surface = writer.recipe.surface
+    if not (writer.folder / _MESH).exists():
+        body = rest_body() if surface is None else surface
+        corners = body.chart_vertices()
+        _write_arrays(
+            writer.folder / _MESH,
+            points=body.vertices,
+            faces=body.faces,
+            parts=corners.parts.astype(np.uint8),
+            u=corners.u.astype(np.float32),
+            v=corners.v.astype(np.float32),
+            vertices=corners.vertices.astype(np.int32),
+        )
+    if not (writer.folder / _SYMMETRY).exists():
+        mirror = body_symmetry() if surface is None else mesh_symmetry(surface)
+        _write_arrays(writer.folder / _SYMMETRY, U_transforms=mirror.u, V_transforms=mirror.v)
+    info = {"description": "synthetic people, made by iuv synth", **writer.recipe.settings()}
+    journal.publish(writer.folder / ANNOTATIONS, {"info": info, "categories": [CATEGORY]})
+
+
+def _write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes names for options

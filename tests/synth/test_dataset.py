@@ -1,0 +1,350 @@
+"""Data sets of synthetic people: the same whatever happens, and true to the dense ground truth."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from capsules import capsule_person
+from iuv.data.catalog import DataSource
+from iuv.data.check import check_data
+from iuv.data.datasets import load_dataset
+from iuv.data.masks import decode_part_masks
+from iuv.data.symmetry import read_symmetry
+from iuv.evaluation.detections import Detections
+from iuv.evaluation.evaluator import Evaluator
+from iuv.evaluation.meshes import SurfaceMesh, read_mesh
+from iuv.images import read_image
+from iuv.results import People, Person
+from iuv.synth import production
+from iuv.synth.backgrounds import Backgrounds
+from iuv.synth.dataset import DatasetError, Recipe, Sample, SampleWriter
+from iuv.synth.production import produce
+
+CAPSULE = capsule_person(np.random.default_rng(0), arms=90).mesh
+RECIPE = Recipe(seed=5, size=(96, 120), people=capsule_person, surface=CAPSULE)
+COUNT = 5
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ impl:DeprecationWarning"  # pycocotools on numpy 2
+)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files below a folder; of archives, the arrays, as zlib is not the same everywhere."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("synth") / "capsules"
+    assert produce(SampleWriter(RECIPE, folder, dense=True), COUNT) == COUNT
+    return folder
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    """Our own people, small."""
+    folder = tmp_path_factory.mktemp("synth") / "people"
+    recipe = Recipe(seed=1, size=(112, 96))
+    produce(SampleWriter(recipe, folder, dense=True), 6)
+    return folder
+
+
+def test_the_folder(made):
+    names = [f"{index:06}" for index in range(COUNT)]
+    assert set(content(made)) == {
+        "annotations.json",
+        "mesh.npz",
+        "symmetry.npz",
+        "synth.json",
+        *(f"images/{name}.jpg" for name in names),
+        *(f"dense/{name}.npz" for name in names),
+    }
+
+
+@pytest.mark.parametrize("name", ["made", "people"])
+def test_the_check_finds_nothing_wrong(name, request):
+    folder = request.getfixturevalue(name)
+    check = check_data(DataSource(name=name, annotations=folder / "annotations.json"))
+    assert check.problems == []
+    assert check.counts["with points"] >= 4
+
+
+def test_ids_tell_the_picture(made):
+    document = json.loads((made / "annotations.json").read_text())
+    assert [image["id"] for image in document["images"]] == list(range(COUNT))
+    for person in document["annotations"]:
+        assert divmod(person["id"], 10)[0] == person["image_id"]
+        assert person["id"] % 10 > 0  # 0 is nobody to COCO's evaluation
+    assert document["info"]["seed"] == 5
+
+
+def test_a_picture_depends_on_nothing_but_its_number(made, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "dense").mkdir()
+    writer = SampleWriter(RECIPE, tmp_path, dense=True)
+    records = [writer(index) for index in (3, 1)]
+    before, after = content(made), content(tmp_path)
+    for index in (3, 1):
+        name = f"images/{index:06}.jpg"
+        assert after[name] == before[name]
+    lines = (made / "annotations.json").read_text().splitlines()
+    for record in records:
+        assert record.image in [line.rstrip(",") for line in lines]
+        for annotation in record.annotations:
+            assert annotation in [line.rstrip(",") for line in lines]
+
+
+def test_other_seeds_give_other_pictures():
+    samples = [Sample.make(replace(RECIPE, seed=seed), 0) for seed in (5, 6)]
+    assert samples[0].jpeg != samples[1].jpeg
+
+
+def test_several_processes_give_the_same(made, tmp_path):
+    steps = []
+    writer = SampleWriter(RECIPE, tmp_path / "set", dense=True)
+    produce(writer, COUNT, workers=2, progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(done, COUNT) for done in range(1, COUNT + 1)]
+    assert content(tmp_path / "set") == content(made)
+
+
+def test_a_stopped_run_goes_on(made, tmp_path):
+    folder = tmp_path / "set"
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    writer = SampleWriter(RECIPE, folder, dense=True)
+    with pytest.raises(KeyboardInterrupt):
+        produce(writer, COUNT, progress=stop)
+    assert not (folder / "annotations.json").exists()
+    assert produce(writer, COUNT) == COUNT - 2
+    assert content(folder) == content(made)
+
+
+def test_more_pictures_later_and_lost_files(made, tmp_path):
+    folder = tmp_path / "set"
+    assert produce(SampleWriter(RECIPE, folder), 3) == 3
+    assert not (folder / "dense").exists()
+    writer = SampleWriter(RECIPE, folder, dense=True)
+    assert produce(writer, COUNT) == COUNT  # the first three have no dense ground truth
+    (folder / "images" / "000001.jpg").unlink()
+    (folder / "dense" / "000003.npz").unlink()
+    assert produce(writer, COUNT) == 2
+    assert content(folder) == content(made)
+    assert produce(writer, COUNT) == 0
+    assert content(folder) == content(made)
+
+
+def test_the_picture_is_compressed_once(tmp_path):
+    """The file is what the scene says of compression, not that again."""
+    for index in range(20):
+        sample = Sample.make(RECIPE, index)
+        quality = [q for q in (95, *range(35, 98)) if encoded(sample.frame.rgb, q) == sample.jpeg]
+        assert quality, f"picture {index} is compressed otherwise"
+
+
+def encoded(rgb: np.ndarray, quality: int) -> bytes:
+    return cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def test_the_file_is_the_picture(made):
+    sample = Sample.make(RECIPE, 0)
+    image = read_image(made / "images" / "000000.jpg").astype(float)
+    assert image.shape == (96, 120, 3)
+    assert np.abs(image - sample.frame.rgb).mean() < 12
+    assert Image.open(io.BytesIO(sample.jpeg)).format == "JPEG"
+
+
+def dense_of(folder: Path, index: int) -> dict[str, np.ndarray]:
+    with np.load(folder / "dense" / f"{index:06}.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.mark.parametrize("name", ["made", "people"])
+def test_annotations_agree_with_the_dense_ground_truth(name, request):
+    folder = request.getfixturevalue(name)
+    annotated = 0
+    for record in load_dataset(folder / "annotations.json").images:
+        dense = dense_of(folder, record.id)
+        assert dense["part"].shape == dense["depth"].shape == (record.height, record.width)
+        for person in record.annotations:
+            points = person.points
+            if points is None:
+                continue
+            left, top, width, height = person.box_xywh
+            x = (left + points.x * width / 256).astype(int)
+            y = (top + points.y * height / 256).astype(int)
+            assert set(dense["instance"][y, x]) == {person.id % 10} or len(record.annotations) > 1
+            assert len(set(dense["instance"][y, x])) == 1
+            np.testing.assert_array_equal(dense["part"][y, x], points.labels)
+            np.testing.assert_allclose(dense["uv"][:, y, x], [points.u, points.v], atol=1e-5)
+            shown = set(np.unique(decode_part_masks(person.part_masks))) - {0}
+            assert shown <= {number + 1 for number, m in enumerate(person.part_masks) if m}
+            annotated += 1
+    assert annotated >= 4
+
+
+def perfect(folder: Path, record) -> People:
+    """What a perfect predictor would find: everybody, all pixels right."""
+    dense = dense_of(folder, record.id)
+    found = []
+    for annotation in record.annotations:
+        x, y, w, h = map(int, annotation.box_xywh)
+        own = dense["instance"][y : y + h, x : x + w]
+        labels = dense["part"][y : y + h, x : x + w]
+        # whose box it is: who has most of it and is as large
+        numbers = [n for n in np.unique(own) if n and (own == n).sum() == annotation.area]
+        mine = np.isin(own, numbers)
+        found.append(
+            Person(
+                image_size=(record.height, record.width),
+                box_xyxy=np.array([x, y, x + w, y + h], np.float32),
+                score=0.9,
+                box_xywh=(x, y, w, h),
+                labels=np.where(mine, labels, 0).astype(np.uint8),
+                uv=np.where(mine, dense["uv"][:, y : y + h, x : x + w], 0).astype(np.float32),
+            )
+        )
+    return People((record.height, record.width), tuple(found))
+
+
+@pytest.fixture(scope="module")
+def mesh(people) -> SurfaceMesh:
+    return read_mesh(people / "mesh.npz")
+
+
+def test_perfect_predictions_score_perfectly(people, mesh):
+    dataset = load_dataset(people / "annotations.json")
+    evaluator = Evaluator(dataset, mesh)
+    for record in dataset.images:
+        evaluator.update(record.id, Detections.of(perfect(people, record)))
+    scores = evaluator.summarize()
+    assert scores["bbox"]["AP"] == pytest.approx(100)
+    assert scores["densepose_gps"]["AP"] == pytest.approx(100)
+    assert scores["densepose_gpsm"]["AP"] > 95
+
+
+def test_swapped_sides_do_not(people, mesh):
+    """The score above could fail: left and right swapped, it does."""
+    symmetry = read_symmetry(people / "symmetry.npz")
+    dataset = load_dataset(people / "annotations.json")
+    evaluator = Evaluator(dataset, mesh, tasks=["densepose_gps"])
+    for record in dataset.images:
+        wrong = []
+        for person in perfect(people, record):
+            labels, u, v = symmetry.mirror(person.labels.astype(np.int64), *person.uv)
+            wrong.append(replace(person, labels=labels.astype(np.uint8), uv=np.stack([u, v])))
+        found = People((record.height, record.width), tuple(wrong))
+        evaluator.update(record.id, Detections.of(found))
+    assert evaluator.summarize()["densepose_gps"]["AP"] < 80
+
+
+def test_the_mesh_is_the_body(mesh):
+    assert set(mesh.parts) == set(range(1, 25))
+    # head to toe: part 23's crown to part 5's tip, along the surface
+    crown = mesh.nearest(np.array([23]), np.array([0.5]), np.array([1.0]))
+    toe = mesh.nearest(np.array([5]), np.array([1.0]), np.array([0.4]))
+    assert 1.6 < mesh.geodesics.distances(crown, toe)[0] < 2.6
+
+
+def test_pictures_of_the_user(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in "ab":
+        Image.new("RGB", (64, 48), (255, 0, 0)).save(photos / f"{name}.png")
+    recipe = replace(RECIPE, backgrounds=Backgrounds(photos))
+    assert recipe.settings()["backgrounds"].startswith("2 pictures, ")
+    folder = tmp_path / "set"
+    produce(SampleWriter(recipe, folder), 1)
+    (photos / "b.png").unlink()
+    changed = replace(RECIPE, backgrounds=Backgrounds(photos))
+    with pytest.raises(DatasetError, match="made with another backgrounds: 2 pictures"):
+        produce(SampleWriter(changed, folder), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 6}, "made with another seed: 5, and this call has 6; choose another folder"),
+        ({"size": (96, 96)}, r"another size: \[96, 120\], and this call has \[96, 96\]"),
+        ({"surface": None}, "another body: mesh [0-9a-f]{16}, and this call has iuv"),
+    ],
+)
+def test_settings_are_not_mixed(made, changes, message):
+    before = content(made)
+    with pytest.raises(DatasetError, match=message):
+        produce(SampleWriter(replace(RECIPE, **changes), made), COUNT)
+    assert content(made) == before
+
+
+def test_pictures_are_not_taken_away(made):
+    with pytest.raises(DatasetError, match="has 5 pictures, more than 4; ask for as many or more"):
+        produce(SampleWriter(RECIPE, made), 4)
+
+
+def test_other_data_sets_are_not_touched(tmp_path):
+    (tmp_path / "annotations.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"has annotations\.json, but no synth\.json"):
+        produce(SampleWriter(RECIPE, tmp_path), 1)
+    assert set(content(tmp_path)) == {"annotations.json"}
+    (tmp_path / "synth.json").write_text("{")
+    with pytest.raises(DatasetError, match=r"synth\.json: does not say how the pictures were made"):
+        produce(SampleWriter(RECIPE, tmp_path), 1)
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="cannot be the folder of a data set"):
+        produce(SampleWriter(RECIPE, tmp_path / "file" / "set"), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"size": (31, 64)}, r"sides of at least 32 pixels, got 64 x 31 \(width x height\)"),
+    ],
+)
+def test_recipes_that_cannot_be(changes, message):
+    with pytest.raises(DatasetError, match=message):
+        replace(RECIPE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "name"), [(0, 1, "pictures"), (1, 0, "workers"), (-3, 1, "pictures")]
+)
+def test_at_least_one(tmp_path, count, workers, name):
+    with pytest.raises(DatasetError, match=f"number of {name} must be 1 or more, got"):
+        produce(SampleWriter(RECIPE, tmp_path), count, workers=workers)
+    assert content(tmp_path) == {}
+
+
+class Killed:
+    """People whose second picture ends its process, as lack of memory does."""
+
+    def __call__(self, rng: np.random.Generator):
+        if production._writer is not None:
+            threading.Timer(0, os._exit, [9]).start()
+        return capsule_person(rng)
+
+
+def test_a_killed_worker_is_an_error(tmp_path):
+    recipe = replace(RECIPE, people=Killed())
+    with pytest.raises(DatasetError, match=r"a worker process was killed, .* with fewer workers"):
+        produce(SampleWriter(recipe, tmp_path), 4, workers=2)

@@ -1,0 +1,161 @@
+"""Users' own meshes: read alike from OBJ and glTF, posed with a rig, refused with reasons."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from iuv.synth.body import body_template
+from iuv.synth.mesh import ChartedMesh, SurfaceError, open_edges
+from iuv.synth.mesh_files import part_named, read_mesh
+from iuv.synth.person import rest_body
+from iuv.synth.shapes import Shape
+from iuv.synth.skeleton import JOINT_NAMES, PARENTS, REST_JOINTS
+from iuv.synth.user_body import UserBody
+from mesh_writing import write_glb, write_obj
+
+MIXAMO = {
+    "pelvis": "Hips", "spine": "Spine", "chest": "Spine2", "shoulder": "Arm", "elbow": "ForeArm",
+    "wrist": "Hand", "hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "toes": "ToeBase",
+    "clavicle": "Shoulder",
+}  # fmt: skip
+
+
+def mixamo(name):
+    side, _, limb = name.partition("_")
+    word = MIXAMO.get(limb or name, (limb or name).title())
+    return f"mixamorig:{side.title() if limb else ''}{word}"
+
+
+@pytest.fixture(scope="module")
+def body():
+    return rest_body(Shape(height=1.8))
+
+
+@pytest.fixture(scope="module")
+def box():
+    """A block with a part on each side."""
+    corners = np.array([[x, y, z] for x in (-0.2, 0.2) for y in (0, 1.8) for z in (-0.1, 0.1)])
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = [f for a, b, c, d in quads for f in ((a, b, c), (a, c, d))]
+    square = [[[0, 0], [1, 0], [1, 1]], [[0, 0], [1, 1], [0, 1]]]
+    return ChartedMesh(
+        vertices=corners,
+        faces=np.array(faces, np.int32),
+        face_part=np.repeat(np.array([11, 12, 5, 24, 1, 2], np.uint8), 2),
+        corner_uv=np.tile(np.array(square, np.float32), (6, 1, 1)),
+        rest=corners.astype(np.float32),
+        face_material=np.zeros(12, np.uint8),
+    )
+
+
+@pytest.fixture(scope="module")
+def rig():
+    names = [mixamo(name) for name in JOINT_NAMES]
+    return names, list(PARENTS), REST_JOINTS * 1.8, body_template().weights.toarray()
+
+
+def test_obj_and_glb_hold_the_same(tmp_path, box):
+    write_obj(tmp_path / "a.obj", box)
+    write_glb(tmp_path / "b.glb", box)
+    for name in ("a.obj", "b.glb"):
+        mesh = read_mesh(tmp_path / name).mesh
+        assert (len(mesh.vertices), len(mesh.faces)) == (8, 12)
+        assert len(open_edges(mesh.faces)) == 0
+        for part in (1, 2, 5, 11, 12, 24):
+            own, expected = mesh.face_part == part, box.face_part == part
+            assert mesh.vertices[mesh.faces[own]].mean(axis=(0, 1)) == pytest.approx(
+                box.vertices[box.faces[expected]].mean(axis=(0, 1)), abs=1e-6
+            )
+            found = mesh.corner_uv[own].mean(axis=(0, 1))
+            assert found == pytest.approx(box.corner_uv[expected].mean(axis=(0, 1)), abs=1e-5)
+
+
+def test_a_mesh_without_a_rig_stands_as_it_is(tmp_path, body):
+    write_glb(tmp_path / "a.glb", body)
+    source = UserBody(tmp_path / "a.glb")
+    assert not source.has_rig
+    assert len(source.mesh.vertices) == len(body.vertices)
+    one, other = (source(np.random.Generator(np.random.PCG64(seed))) for seed in (1, 2))
+    np.testing.assert_array_equal(one.mesh.vertices, other.mesh.vertices)
+    assert one.palette != other.palette
+    # told from the charts
+    for index, joint in ((9, "left_wrist"), (14, "right_knee"), (16, "right_ankle")):
+        expected = REST_JOINTS[JOINT_NAMES.index(joint)] * 1.8
+        assert one.keypoints[index] == pytest.approx(expected, abs=0.06)
+    assert one.keypoints[0, 1] == pytest.approx(0.914 * 1.8, abs=0.03)
+
+
+def test_a_mesh_with_a_rig_is_posed(tmp_path, body, rig):
+    write_glb(tmp_path / "a.glb", body, rig)
+    source = UserBody(tmp_path / "a.glb")
+    assert source.has_rig
+    people = [source(np.random.Generator(np.random.PCG64(seed))) for seed in range(6)]
+    assert len({p.mesh.vertices.tobytes() for p in people}) == 6
+    for person in people:
+        assert person.mesh.vertices[:, 1].min() == 0
+        upper = np.linalg.norm(person.keypoints[5] - person.keypoints[7])
+        assert upper == pytest.approx(0.144 * 1.8, rel=0.03)  # bones keep their length
+
+
+def test_a_rig_must_have_the_joints_that_poses_need(tmp_path, body, rig):
+    names = [name.replace("LeftLeg", "Bone7") for name in rig[0]]
+    write_glb(tmp_path / "a.glb", body, (names, *rig[1:]))
+    with pytest.raises(SurfaceError, match="the rig has no joint for left_knee"):
+        UserBody(tmp_path / "a.glb")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("part_7", 7), ("Part 24", 24), ("11", 11), ("left_foot", 5), ("Right-Hand", 3), ("part_0", 0),
+     ("part_25", 0), ("skin", 0), ("", 0), ("model12", 0)],
+)  # fmt: skip
+def test_parts_are_told_by_name(name, part):
+    assert part_named(name) == part
+
+
+def test_holes_are_refused(tmp_path, box):
+    keep = np.arange(len(box.faces)) != 5
+    holed = replace(
+        box, faces=box.faces[keep], face_part=box.face_part[keep],
+        corner_uv=box.corner_uv[keep], face_material=box.face_material[keep],
+    )  # fmt: skip
+    write_obj(tmp_path / "a.obj", holed)
+    with pytest.raises(SurfaceError, match=r"must be watertight.*but 3 edges.*fill holes"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def test_meshes_without_charts_are_refused(tmp_path, box):
+    write_obj(tmp_path / "names.obj", box, named="skin{}x")
+    with pytest.raises(SurfaceError, match="charts are missing: no material or group is named"):
+        read_mesh(tmp_path / "names.obj")
+    write_obj(tmp_path / "uv.obj", box, charts=False)
+    with pytest.raises(SurfaceError, match=r"charts are missing: .* have no texture coordinates"):
+        read_mesh(tmp_path / "uv.obj")
+
+
+def test_wrong_units_and_coordinates_are_refused(tmp_path, box):
+    write_obj(tmp_path / "cm.obj", replace(box, vertices=box.vertices * 100))
+    with pytest.raises(SurfaceError, match=r"0.4..3 m tall along y, got 180"):
+        read_mesh(tmp_path / "cm.obj")
+    write_obj(tmp_path / "uv.obj", replace(box, corner_uv=box.corner_uv * 2))
+    with pytest.raises(SurfaceError, match=r"U and V must lie in 0..1"):
+        read_mesh(tmp_path / "uv.obj")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.stl", b"", "expected a mesh in a file .obj or .glb, got '.stl'"),
+        ("a.glb", b"glTX" + bytes(40), "is no binary glTF file"),
+        ("a.obj", b"# nothing\n", "there is no triangle in it"),
+        ("b.obj", b"v 0 0 0\nf 1 2 3\n", "a face names '2', which is not there"),
+        ("c.obj", b"v 0 zero 0\n", "the file is damaged or of another format"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SurfaceError, match=message):
+        read_mesh(tmp_path / name)
+    with pytest.raises(SurfaceError, match=r"no such file|expected a mesh"):
+        read_mesh(tmp_path / "missing" / name)
