@@ -31,6 +31,10 @@ def test_pictures_of_any_size(tmp_path):
     assert sheet[6 + 246 + 120, 6 + 30].tolist() == [24, 24, 24]
 
 
+def test_cells_are_no_larger_than_needed(tmp_path):
+    assert contact_sheet(dataset(tmp_path, (480, 240), (96, 24))).shape == (126 + 6, 978, 3)
+
+
 def test_no_more_than_asked_for(tmp_path):
     sheet = contact_sheet(dataset(tmp_path, *[(48, 48)] * 5), 2)
     assert sheet.shape == (246 + 6, 2 * 486 + 6, 3)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from iuv.data.records import DataError, Dataset
+from iuv.data.records import DataError, Dataset, ImageRecord
 from iuv.data.show import draw_annotations
 from iuv.images import read_image
 
@@ -33,10 +33,12 @@ def contact_sheet(dataset: Dataset, count: int = 24) -> _Bytes:
     records = dataset.images[:count]
     if not records:
         raise DataError(f"{dataset.source}: has no pictures to show")
+    room = tuple(max(sides) for sides in zip(*map(_size, records), strict=True))
     cells = []
     for record in records:
         image = read_image(record.path)
-        pair = [_fitted(one) for one in (image, draw_annotations(image, record, _KIND))]
+        drawing = draw_annotations(image, record, _KIND)
+        pair = [_fitted(one, _size(record), room) for one in (image, drawing)]
         cells.append(np.concatenate(pair, axis=1))
     columns = min(_COLUMNS, len(cells))
     rows = math.ceil(len(cells) / columns)
@@ -49,13 +51,17 @@ def contact_sheet(dataset: Dataset, count: int = 24) -> _Bytes:
     return sheet
 
 
-def _fitted(image: _Bytes) -> _Bytes:
-    """A picture in the middle of a square."""
-    height, width = image.shape[:2]
-    scale = _CELL / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    square = np.full((_CELL, _CELL, 3), _PAPER, np.uint8)
-    left, top = (_CELL - size[0]) // 2, (_CELL - size[1]) // 2
-    square[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=way)
-    return square
+def _size(record: ImageRecord) -> tuple[int, int]:
+    """Height and width on the sheet."""
+    scale = _CELL / max(record.height, record.width)
+    return max(1, round(record.height * scale)), max(1, round(record.width * scale))
+
+
+def _fitted(image: _Bytes, size: tuple[int, int], cell: tuple[int, ...]) -> _Bytes:
+    """A picture of a size in the middle of a cell."""
+    way = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_CUBIC
+    paper = np.full((*cell, 3), _PAPER, np.uint8)
+    top, left = ((whole - part) // 2 for whole, part in zip(cell, size, strict=True))
+    smaller = cv2.resize(image, size[::-1], interpolation=way)
+    paper[top : top + size[0], left : left + size[1]] = smaller
+    return paper
