@@ -294,3 +294,10 @@ def test_layout_in_contributing_is_the_tree():
         for short, path in zip(SHORT, FILES, strict=True)
         if not path.name.startswith("__")
     }
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by base name; two of one name stop a run before its first test."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 50
+    assert sorted(names) == sorted(set(names))
