@@ -31,6 +31,7 @@ UVConfidence = Literal["iid_iso", "indep_aniso"]
 _LARGEST: Mapping[str, int] = {
     "input.short_side": 16384,
     "input.long_side": 16384,
+    "backbone.width": 1024,
     "backbone.fpn_channels": 4096,
     "rpn.anchor_sizes": 16384,
     "rpn.pre_nms_topk": 100_000,
@@ -76,6 +77,8 @@ class BackboneConfig:
     norm: Literal["frozen_batch_norm", "batch_norm"] = "frozen_batch_norm"
     """Of the ResNet. Frozen is for pretrained weights; random ones need batch norm that learns.
     Predictions are the same with either."""
+    width: int = 64
+    """Channels of the ResNet's stem, by which its other channels grow and shrink."""
     fpn_channels: int = 256
 
     def __post_init__(self) -> None:
@@ -85,7 +88,9 @@ class BackboneConfig:
             self.norm in ("frozen_batch_norm", "batch_norm"),
             f"backbone.norm must be 'frozen_batch_norm' or 'batch_norm', got {self.norm!r}",
         )
-        require(self.fpn_channels > 0, "backbone.fpn_channels must be positive")
+        for name in ("width", "fpn_channels"):
+            value = getattr(self, name)
+            require(value > 0, f"backbone.{name} must be positive, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,14 +132,17 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SolverConfig:
-    """Stochastic gradient descent and its schedule, in steps of the optimiser."""
+    """The optimiser and its schedule, in steps of the optimiser."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Stochastic gradient descent with momentum, or Adam with decoupled weight decay."""
     base_lr: float = 0.01
     """Learning rate for `base_batch_size` images per step; scaled in proportion to
     `loader.batch_size`."""
     base_batch_size: int | None = 16
     """None: `base_lr` is used as it is."""
     momentum: float = 0.9
+    """Share of the old average of gradients that a step keeps; with "adamw", its first beta."""
     weight_decay: float = 1e-4
     weight_decay_norm: float = 0.0
     """Of the parameters of normalisation layers."""

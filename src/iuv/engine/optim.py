@@ -1,6 +1,7 @@
 """What a step of the optimiser does: which parameters learn, clipping, momentum, averaging.
 
-Parity with Detectron2's solver: SGD with momentum, decay on all but the norms' parameters.
+Parity with Detectron2's solver: SGD with momentum, decay on all but the norms' parameters. AdamW is
+for models that begin with random weights.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def freeze(resnet: ResNet, freeze_at: int) -> None:
         stage.requires_grad_(False).eval()
 
 
-def make_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.SGD:
-    """Return SGD over the parameters that learn: one group with decay, one of the norms' own."""
+def make_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.Optimizer:
+    """Return the optimiser over the parameters that learn: one group with decay, one of the norms' own."""
     norms = {id(p) for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters()}
     learning = [p for p in model.parameters() if p.requires_grad]
     if not learning:
@@ -44,6 +45,8 @@ def make_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.SGD:
     ]
     fused = all(p.device.type in ("cpu", "cuda") for p in learning)  # a third of the time
     # The rate is set before every step.
+    if solver.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, betas=(solver.momentum, 0.999), fused=fused)
     return torch.optim.SGD(groups, lr=0.0, momentum=solver.momentum, fused=fused)
 
 

@@ -90,10 +90,10 @@ class ResNet(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        width = 64 if config.depth == 18 else 256
-        self.channels = (width, width * 2, width * 4, width * 8)
-        self.stem = _conv(_NORMS[config.norm], 3, 64, 7, stride=2)
-        self.res2 = self._stage(config, 0, 64)
+        res2 = config.width * (1 if config.depth == 18 else 4)
+        self.channels = (res2, res2 * 2, res2 * 4, res2 * 8)
+        self.stem = _conv(_NORMS[config.norm], 3, config.width, 7, stride=2)
+        self.res2 = self._stage(config, 0, config.width)
         self.res3 = self._stage(config, 1, self.channels[0])
         self.res4 = self._stage(config, 2, self.channels[1])
         self.res5 = self._stage(config, 3, self.channels[2])
