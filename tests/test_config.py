@@ -102,7 +102,7 @@ def test_override_with_what_is_no_literal():
         ("box.nms", "box.nms_iou, "),
         ("dense", "dense.head?"),
         ("dense.head.x", "dense.head"),
-        ("zzz", "backbone.depth, backbone.fpn_channels, backbone.norm"),
+        ("zzz", "backbone.depth, backbone.fpn_channels, backbone.fpn_norm, backbone.norm"),
     ],
 )
 def test_unknown_field_lists_the_near_ones(field, near):
@@ -151,7 +151,8 @@ def test_wrong_types(field, value, message):
         ),
         (InputConfig, {"pixel_std_bgr": (1.0, 0.0, 1.0)}, "input.pixel_std_bgr must be positive"),
         (BackboneConfig, {"depth": 34}, "backbone.depth must be one of (18, 50, 101), got 34"),
-        (BackboneConfig, {"fpn_channels": 0}, "backbone.fpn_channels must be positive"),
+        (BackboneConfig, {"fpn_channels": 0}, "backbone.fpn_channels must be positive, got 0"),
+        (BackboneConfig, {"width": 0}, "backbone.width must be positive, got 0"),
         (
             RPNConfig,
             {"anchor_sizes": (32, 64)},

@@ -80,6 +80,9 @@ class BackboneConfig:
     width: int = 64
     """Channels of the ResNet's stem, by which its other channels grow and shrink."""
     fpn_channels: int = 256
+    fpn_norm: bool = False
+    """Batch norm in the feature pyramid and the decoder; helps models that begin with random
+    weights."""
 
     def __post_init__(self) -> None:
         depths = (18, 50, 101)
@@ -159,7 +162,9 @@ class DenseConfig:
     num_convs: int = 8
     conv_dim: int = 512
     group_norm: bool = True
-    """Group norm in the DeepLab head's convolutions; the plain head has no norm."""
+    """Group norm in the DeepLab head's convolutions."""
+    batch_norm: bool = False
+    """Batch norm in the plain head's convolutions; helps models that begin with random weights."""
     nonlocal_block: bool = False
     """Self-attention after the DeepLab head's ASPP."""
     coarse_channels: Literal[2, 15] = 2
@@ -191,6 +196,10 @@ class DenseConfig:
         require(
             not (self.nonlocal_block and self.head != "deeplab"),
             "dense.nonlocal_block needs dense.head='deeplab'",
+        )
+        require(
+            not (self.batch_norm and self.head != "conv"),
+            "dense.batch_norm is of the plain head; with dense.head='deeplab' see dense.group_norm",
         )
         require(
             self.head != "deeplab" or not self.group_norm or self.conv_dim % 32 == 0,

@@ -51,6 +51,23 @@ def test_nothing_left_to_learn():
         make_optimizer(nn.Linear(1, 1).requires_grad_(False), SolverConfig())
 
 
+def test_adamw():
+    """Decay apart from the gradient; the norm's parameters by their own; the rate set per step."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 2, 1, bias=False), nn.BatchNorm2d(2))
+    solver = SolverConfig(optimizer="adamw", weight_decay=0.5, weight_decay_norm=0.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = make_optimizer(model, solver)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+    take_step(optimizer, solver, lr=0.01)
+    weight, scale, shift = model.parameters()
+    # Adam's first step is the rate times the gradient's sign.
+    torch.testing.assert_close(weight.detach(), before[0] * (1 - 0.01 * 0.5) - 0.01)
+    torch.testing.assert_close(scale.detach(), before[1] - 0.01)
+    torch.testing.assert_close(shift.detach(), before[2] - 0.01)
+
+
 def golden_tensor(kind: str, index: int, scale: float) -> torch.Tensor:
     shape = tuple(CLIPPING["shapes"][index])
     return torch.from_numpy(uniform(f"solver/{kind}/{index}", shape) * np.float32(scale))

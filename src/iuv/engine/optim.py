@@ -32,7 +32,7 @@ def freeze(resnet: ResNet, freeze_at: int) -> None:
 
 
 def make_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.Optimizer:
-    """Return the optimiser over the parameters that learn: one group with decay, one of the norms' own."""
+    """Return the optimiser of all that learns: one group with decay, one of the norms' own."""
     norms = {id(p) for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters()}
     learning = [p for p in model.parameters() if p.requires_grad]
     if not learning:

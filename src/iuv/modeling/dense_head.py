@@ -5,6 +5,7 @@ R: boxes. C: channels. P: pooled size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from iuv.config import DenseConfig
-from iuv.modeling.layers import ConvNorm
+from iuv.modeling.layers import BatchNorm2d, ConvNorm
 
 __all__ = ["ConvHead", "DeepLabHead"]
 
@@ -21,14 +22,14 @@ _ASPP_RATES = (6, 12, 56)
 
 
 class ConvHead(nn.Module):
-    """A stack of 3x3 convolutions with ReLU: [R, C_in, P, P] → [R, conv_dim, P, P].
+    """3x3 convolutions with ReLU, and batch norm if wanted: [R, C_in, P, P] → [R, conv_dim, P, P].
 
     Source: Güler et al., DensePose (2018), section 4.
     """
 
     def __init__(self, in_channels: int, config: DenseConfig) -> None:
         super().__init__()
-        self.convs = _conv_stack(in_channels, config, group_norm=False)
+        self.convs = _conv_stack(in_channels, config, BatchNorm2d if config.batch_norm else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the head's features."""
@@ -48,7 +49,7 @@ class DeepLabHead(nn.Module):
         super().__init__()
         self.aspp = _ASPP(in_channels)
         self.attention = _NonLocal(in_channels) if config.nonlocal_block else None
-        self.convs = _conv_stack(in_channels, config, group_norm=config.group_norm)
+        self.convs = _conv_stack(in_channels, config, _group_norm if config.group_norm else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the head's features."""
@@ -60,10 +61,16 @@ class DeepLabHead(nn.Module):
         return x
 
 
-def _conv_stack(in_channels: int, config: DenseConfig, *, group_norm: bool) -> nn.ModuleList:
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(_GROUPS, channels)
+
+
+def _conv_stack(
+    in_channels: int, config: DenseConfig, norm: Callable[[int], nn.Module] | None
+) -> nn.ModuleList:
     channels = [in_channels] + [config.conv_dim] * config.num_convs
     return nn.ModuleList(
-        ConvNorm(before, after, 3, nn.GroupNorm(_GROUPS, after) if group_norm else None, relu=True)
+        ConvNorm(before, after, 3, norm(after) if norm else None, relu=True)
         for before, after in pairwise(channels)
     )
 

@@ -12,19 +12,20 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from iuv.modeling.layers import BatchNorm2d, ConvNorm
 from iuv.ops.roi_align import Window
 
 __all__ = ["FPN", "PyramidDecoder"]
 
 
 class FPN(nn.Module):
-    """res2..res5 → p2..p6, C channels each, at strides 4, 8, 16, 32, 64."""
+    """res2..res5 → p2..p6, C channels each, at strides 4, 8, 16, 32, 64; with norms if wanted."""
 
-    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int, *, norm: bool = False) -> None:
         super().__init__()
         for level, width in enumerate(in_channels, start=2):
-            self.add_module(f"lateral{level}", nn.Conv2d(width, channels, 1))
-            self.add_module(f"output{level}", nn.Conv2d(channels, channels, 3, padding=1))
+            self.add_module(f"lateral{level}", _conv(width, channels, 1, norm=norm))
+            self.add_module(f"output{level}", _conv(channels, channels, 3, norm=norm))
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return p2, p3, p4, p5, p6."""
@@ -49,10 +50,10 @@ class PyramidDecoder(nn.Module):
 
     stride = 4
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, norm: bool = False) -> None:
         super().__init__()
         for level, steps in ((2, 1), (3, 1), (4, 2), (5, 3)):
-            convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(steps)]
+            convs = [_conv(channels, channels, 3, norm=norm) for _ in range(steps)]
             self.add_module(f"p{level}", nn.Sequential(*convs))
         self.project = nn.Conv2d(channels, channels, 1)
 
@@ -78,6 +79,13 @@ class PyramidDecoder(nn.Module):
             total = x if total is None else total + x
         out: Tensor = self.project(total)
         return out
+
+
+def _conv(in_channels: int, out_channels: int, kernel_size: int, *, norm: bool) -> nn.Module:
+    if norm:
+        return ConvNorm(in_channels, out_channels, kernel_size, BatchNorm2d(out_channels))
+    # Not a ConvNorm without a norm, so that the parameters keep the names of the released ones.
+    return nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
 
 def _cuts(cells: range | None, length: int, steps: int, factor: int) -> list[slice]:

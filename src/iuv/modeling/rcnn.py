@@ -76,7 +76,7 @@ class Trunk(nn.Module):
     def __init__(self, backbone: BackboneConfig, rpn: RPNConfig) -> None:
         super().__init__()
         self.resnet = ResNet(backbone)
-        self.fpn = FPN(self.resnet.channels, backbone.fpn_channels)
+        self.fpn = FPN(self.resnet.channels, backbone.fpn_channels, norm=backbone.fpn_norm)
         self.rpn = RPNHead(backbone.fpn_channels, len(rpn.aspect_ratios))
 
     def forward(self, images: Tensor) -> TrunkOutputs:
@@ -109,7 +109,11 @@ class RCNN(nn.Module):
         channels = config.backbone.fpn_channels
         self.trunk = Trunk(config.backbone, config.rpn)
         self.box_head = BoxHead(channels, config.box)
-        self.decoder = PyramidDecoder(channels) if config.dense.decoder else None
+        self.decoder = (
+            PyramidDecoder(channels, norm=config.backbone.fpn_norm)
+            if config.dense.decoder
+            else None
+        )
         self.dense = DenseBranch(channels, config.dense)
 
     def forward(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Detections]:
