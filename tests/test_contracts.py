@@ -25,7 +25,7 @@ import iuv
 from hashing import manifest
 from iuv.checkpoint.keys import from_released, to_released
 from iuv.modeling.rcnn import RCNN
-from iuv.zoo import get_model, list_models
+from iuv.zoo import ZOO
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -262,13 +262,13 @@ def test_unexplained(code, lines):
     assert list(unexplained(code)) == lines
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_every_zoo_row_builds_the_released_model(name):
+@pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
+def test_every_zoo_row_builds_the_released_model(model):
     """Our parameters and the released ones are the same, by name and shape, both ways."""
-    config = get_model(name).config
+    config = model.config
     # The two DensePose-1 baselines have the legacy models' parameters.
     legacy = f"R_{config.backbone.depth}_FPN_s1x_legacy"
-    released = manifest(legacy if name.startswith("DensePose_") else name)
+    released = manifest(legacy if model.name.startswith("DensePose_") else model.name)
     with torch.device("meta"):
         ours = {key: tuple(value.shape) for key, value in RCNN(config).state_dict().items()}
     assert {to_released(key): shape for key, shape in ours.items()} == released
@@ -280,9 +280,12 @@ def test_wheel(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("iuv-*.whl")
-    assert wheel.stat().st_size < 1_000_000
+    assert wheel.stat().st_size < 12_000_000
     files = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert files == {*SHORT, "iuv/py.typed"}
+    data = {"iuv/py.typed", "iuv/demo/README.txt", "iuv/demo/astronaut.jpg"}
+    weights = {f"iuv/weights/{path.name}" for path in (SOURCE / "iuv" / "weights").glob("*")}
+    assert weights <= {"iuv/weights/synth-S.safetensors"}  # tests/test_embedded.py: it is there
+    assert files == {*SHORT, *data, *weights}
 
 
 def test_layout_in_contributing_is_the_tree():

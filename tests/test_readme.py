@@ -69,7 +69,10 @@ def folder(tmp_path, photo, tiny, monkeypatch):
 def test_the_readme_shows_how_to_start():
     (tests,) = [shlex.join(words) for words in SHELL if words[0] == "pytest"]
     assert f"\n{tests} ||" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert any(words[:2] == ["pip", "install"] for words in SHELL)
+    _, first = blocks(README, "bash")[0]
+    install, demo = commands(first)
+    assert install[:2] == ["pip", "install"]
+    assert demo == ["iuv", "demo"]
     assert any(words[:2] == ["iuv", "predict"] for words in SHELL)
     assert blocks(README, "python")
 

@@ -7,7 +7,7 @@ import pytest
 
 from hashing import GOLDEN, manifest
 from iuv.config import DenseConfig, ModelConfig
-from iuv.zoo import BACKBONE_URLS, ZOO, UnknownModelError, get_model, list_models
+from iuv.zoo import BACKBONE_URLS, EMBEDDED, ZOO, UnknownModelError, get_model, list_models
 
 PUBLISHED = json.loads((GOLDEN / "zoo.json").read_text())
 CHARTS = {model["name"]: model for model in PUBLISHED["models"]}
@@ -51,8 +51,14 @@ DENSEPOSE_1_FIGURES = ("box_ap", "ap", "ap50", "ap75", "ap_m", "ap_l")
 
 
 def test_every_released_model_has_one_row():
-    assert sorted(list_models()) == sorted([*CHARTS, *MASKS, *DENSEPOSE_1])
+    assert sorted(model.name for model in ZOO) == sorted([*CHARTS, *MASKS, *DENSEPOSE_1])
     assert len(ZOO) == 14 + 8 + 2
+    assert list_models() == [*(model.name for model in ZOO), "synth-S"]
+
+
+def test_the_embedded_model_has_no_published_figures():
+    given = {name for name, value in vars(EMBEDDED).items() if value is not None}
+    assert given == {"name", "config", "licence", "section"}
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -136,6 +142,7 @@ def test_default_config_is_the_plain_model():
         ("densepose_rcnn_R_101_FPN_DL_WC2M_s1x.yaml", "R_101_FPN_DL_WC2M_s1x"),
         ("r_50_fpn_s1x_LEGACY", "R_50_FPN_s1x_legacy"),
         (" R_50_FPN_DL_s1x.yaml ", "R_50_FPN_DL_s1x"),
+        ("SYNTH-s", "synth-S"),
         ("ResNet50_FPN_s1x-e2e", "DensePose_ResNet50_FPN_s1x-e2e"),
         ("densepose_resnet101_fpn_s1x-e2e", "DensePose_ResNet101_FPN_s1x-e2e"),
     ],

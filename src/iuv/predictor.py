@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from iuv.checkpoint import fetch, load_weights, read_config
+from iuv.checkpoint import find_weights, load_weights, read_config
 from iuv.config import ConfigError, ModelConfig
 from iuv.decode import decode_people
 from iuv.detectron2_yaml import read_detectron2_yaml
@@ -62,8 +62,8 @@ def load(
     """Load a model, ready to predict.
 
     Args:
-        model: a name of the zoo (see `iuv.list_models`; its weights are downloaded once), a weights
-            file, or a Detectron2 YAML.
+        model: a name of the zoo (see `iuv.list_models`), a weights file, or a Detectron2 YAML. The
+            zoo's weights are downloaded once; those of "synth-S" are in the package.
         weights: a weights file to use in place of the model's own; needed with a YAML.
         config: what a weights file holds: a `ModelConfig`, a name of the zoo or a Detectron2 YAML.
             Not needed for files in our own format, which carry it.
@@ -120,7 +120,7 @@ def resolve_model(
     if is_yaml:
         raise ConfigError(f"{path} describes a model without weights; give weights=FILE too")
     row = get_model(os.fspath(model))
-    return row.config, fetch(row.weights_url)
+    return row.config, find_weights(row)
 
 
 def _as_config(config: ModelConfig | str | os.PathLike[str]) -> ModelConfig:

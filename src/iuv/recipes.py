@@ -1,25 +1,56 @@
 """The published recipe of each model: learning rates, loss weights and clipping.
 
-All chart models share data, sampling and the length of the schedule; the families differ in what is
-below. Source: the configuration files Detectron2's DensePose has published.
+All released chart models share data, sampling and the length of the schedule; the families differ
+in what is below. Source: the configuration files Detectron2's DensePose has published. The embedded
+model has a recipe of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from iuv.config import ModelConfig
 from iuv.training_config import TrainingConfig
+from iuv.zoo import EMBEDDED
 
 __all__ = ["recipe"]
 
+# Of the embedded model, on synthetic people; the same as docs/zoo/synth-S.json.
+_EMBEDDED: Mapping[str, Any] = {
+    "augment.short_sides": (128, 160, 192, 224),
+    "augment.long_side": 448,
+    "loader.batch_size": 4,
+    "loader.workers": 1,
+    "sampling.pre_nms_topk": 100,
+    "sampling.post_nms_topk": 100,
+    "sampling.boxes_per_image": 32,
+    "sampling.box_person_fraction": 0.16,
+    "solver.optimizer": "adamw",
+    "solver.base_lr": 0.0008,
+    "solver.base_batch_size": 4,
+    "solver.weight_decay": 0.02,
+    "solver.max_iter": 80000,
+    "solver.steps": (60000, 75000),
+    "solver.warmup_iters": 400,
+    "solver.warmup_factor": 0.01,
+    "solver.clip": "norm",
+    "solver.ema_decay": 0.999,
+    "solver.freeze_at": 0,
+    "run.log_period": 100,
+    "run.checkpoint_period": 1000,
+    "run.eval_period": 4000,
+}
+
 
 def recipe(model: ModelConfig) -> TrainingConfig:
-    """Return how the released models of this kind have been trained.
+    """Return how the released models of this kind, or exactly the embedded one, have been trained.
 
     The kind is told by the dense branch: legacy (no decoder), with or without confidences, plain or
     DeepLab head. Other models, such as a smaller one of yours, have the recipe of their kind.
     """
+    if model == EMBEDDED.config:
+        return TrainingConfig(model=model).replace(**_EMBEDDED)
     dense = model.dense
     changes: dict[str, Any] = {}
     if not dense.decoder:

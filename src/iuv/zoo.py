@@ -1,4 +1,6 @@
-"""The released models: what each one is, where its weights are, and its published figures.
+"""The models that have names: what each one is, where its weights are, its published figures.
+
+`ZOO` has the released models, which are downloaded; `EMBEDDED` is ours, in the package.
 
 The name of a chart model states its configuration on four axes: the depth of the ResNet, the dense
 head (DL: DeepLab), the confidences (WC1: one variance for U and V, WC2: an anisotropic one; M: also
@@ -18,10 +20,19 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from iuv.config import BackboneConfig, DenseConfig, ModelConfig, UVConfidence
+from iuv.config import (
+    BackboneConfig,
+    BoxConfig,
+    DenseConfig,
+    InputConfig,
+    ModelConfig,
+    RPNConfig,
+    UVConfidence,
+)
 
 __all__ = [
     "BACKBONE_URLS",
+    "EMBEDDED",
     "ZOO",
     "UnknownModelError",
     "ZooModel",
@@ -39,22 +50,23 @@ BACKBONE_URLS: Mapping[int, str] = {
 
 
 class UnknownModelError(ValueError):
-    """No released model has this name."""
+    """No model has this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ZooModel:
-    """One released model. A figure that was not published is None."""
+    """One model with a name. A figure that was not published is None."""
 
     name: str
     config: ModelConfig
-    weights_url: str
+    weights_url: str | None
+    """None: the weights are in the package, see `iuv.checkpoint.find_weights`."""
     model_id: str | None = None
     """The publisher's number of the training run."""
     licence: str
     """Of the weights."""
     section: str
-    """Heading under which the model was published."""
+    """Heading under which the model was published, or is listed."""
     lr_schedule: str | None = None
     train_s_per_iter: float | None = None
     """Seconds per training iteration of 16 images on 8 GPUs."""
@@ -206,14 +218,32 @@ ZOO: tuple[ZooModel, ...] = (
 )
 """Every released model, in the order of publication."""
 
+EMBEDDED = ZooModel(
+    name="synth-S",
+    config=ModelConfig(
+        input=InputConfig(short_side=320, long_side=640),
+        backbone=BackboneConfig(
+            depth=18, norm="batch_norm", width=32, fpn_channels=96, fpn_norm=True
+        ),
+        rpn=RPNConfig(anchor_sizes=(16, 32, 64, 128, 256), pre_nms_topk=300, post_nms_topk=300),
+        box=BoxConfig(fc_dim=128),
+        dense=DenseConfig(pool_size=14, num_convs=4, conv_dim=96, batch_norm=True),
+    ),
+    weights_url=None,
+    licence="Apache-2.0",
+    section="Embedded in the Package, Trained on Synthetic People Only",
+)
+"""The one model that needs no download. It has never seen a photo, nor been scored on COCO;
+docs/zoo/synth-S.md has how it was trained and what it scores on synthetic people."""
+
 
 def list_models() -> list[str]:
-    """Return the names of all released models."""
-    return [model.name for model in ZOO]
+    """Return the names of all models that `iuv.load` takes: the released ones, the embedded one."""
+    return [model.name for model in (*ZOO, EMBEDDED)]
 
 
 def get_model(name: str) -> ZooModel:
-    """Return the released model of this name.
+    """Return the model of this name.
 
     Upper and lower case are the same, and names may be written as their publishers do, with the
     prefix ``densepose_rcnn_`` or the suffix ``.yaml``.
@@ -221,7 +251,7 @@ def get_model(name: str) -> ZooModel:
     Raises:
         UnknownModelError: there is no such model; the message suggests the nearest names.
     """
-    models = {_key(model.name): model for model in ZOO}
+    models = {_key(model.name): model for model in (*ZOO, EMBEDDED)}
     key = _key(name)
     if key in models:
         return models[key]

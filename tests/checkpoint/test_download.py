@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -325,6 +327,30 @@ def test_offline(server, home):
     ) as caught:
         fetch(url)
     assert url in str(caught.value)
+
+
+def test_a_server_that_never_answers_is_not_waited_for_again(monkeypatch):
+    monkeypatch.setattr(download, "_PATIENCE_S", 0.2)
+    monkeypatch.delenv("http_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/w.bin"
+        with pytest.raises(DownloadError, match=r"no answer within 0\.2 s\. Without a connection"):
+            fetch(url)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_name_that_cannot_be_looked_up_in_time(monkeypatch):
+    end = threading.Event()
+    monkeypatch.setattr(download, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60) and [])
+    start = time.monotonic()
+    with pytest.raises(DownloadError, match=r"no answer within 0\.2 s"):
+        fetch("http://weights.invalid/w.bin")
+    assert time.monotonic() - start < 30
+    end.set()
 
 
 def test_folder_that_cannot_be_made(home, server):

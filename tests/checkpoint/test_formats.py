@@ -234,6 +234,18 @@ def test_metadata_without_end(tmp_path):
         read_config(path)
 
 
+@pytest.mark.parametrize("words", [0, 2**13])
+def test_safetensors_that_begin_like_a_pickle(tmp_path, words):
+    """By the length of their header: one in 32 files does."""
+    path, begins = tmp_path / "x.safetensors", set()
+    for padding in range(0, 256, 8):
+        metadata = {"note": "x" * (8 * words + padding)}
+        safetensors.torch.save_file({"a.b": torch.ones(1)}, path, metadata)
+        begins.add(path.read_bytes()[0])
+        assert list(read_state(path)) == ["a.b"]
+    assert 0x80 in begins
+
+
 @pytest.mark.parametrize("length", [10**6, 2**62])
 def test_safetensors_with_a_header_beyond_the_file(tmp_path, length):
     path = tmp_path / "x.safetensors"

@@ -24,6 +24,8 @@ from iuv.checkpoint import (
     load_weights,
     save_weights,
 )
+from iuv.modeling.rcnn import RCNN
+from iuv.zoo import EMBEDDED
 
 
 def test_misfits_are_listed_together(tmp_path):
@@ -63,6 +65,23 @@ def test_architecture_is_recognised(model):
     with torch.device("meta"):
         state = stub_model(our_shapes(model)).state_dict()
     assert guess_model_name(state) == model
+
+
+def test_the_embedded_architecture_is_recognised():
+    def guess(**changes):
+        with torch.device("meta"):
+            return guess_model_name(RCNN(EMBEDDED.config.replace(**changes)).state_dict())
+
+    assert guess() == guess(**{"backbone.norm": "frozen_batch_norm"}) == "synth-S"
+    for change in (
+        {"backbone.depth": 50},
+        {"backbone.width": 64},
+        {"backbone.fpn_channels": 128},
+        {"dense.conv_dim": 128},
+        {"dense.head": "deeplab", "dense.batch_norm": False},
+        {"dense.uv_confidence": "iid_iso"},
+    ):
+        assert guess(**change) != "synth-S", change
 
 
 def test_the_right_model_is_suggested(tmp_path):

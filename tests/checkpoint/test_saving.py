@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from stub_model import (
     CONFIG,
     MODELS,
@@ -22,6 +23,7 @@ import hashing
 from iuv.checkpoint import (
     CheckpointError,
     load_weights,
+    read_config,
     save_weights,
 )
 from iuv.checkpoint.keys import to_released
@@ -106,6 +108,41 @@ def test_any_layout_in_memory_is_written_plainly(tmp_path):
         fresh = stub_model(shapes)
         load_weights(fresh, path)
         assert_holds(fresh, state)
+
+
+def test_half_precision(tmp_path):
+    """Kernels and matrices are rounded to 11 bits; what norms keep may be beyond float16."""
+    state = {
+        "box_head.fc1.weight": torch.tensor([[1 / 3, -65504.0], [6e-8, 0.0]]),
+        "trunk.resnet.stem.norm.running_var": torch.tensor([1 / 3, 1e6]),
+    }
+    path = tmp_path / "half.safetensors"
+    save_weights(state, CONFIG, path, half=True)
+    with safe_open(path, framework="pt") as file:
+        kinds = {name: file.get_tensor(name).dtype for name in state}
+    assert list(kinds.values()) == [torch.float16, torch.float32]
+    fresh = stub_model({name: tuple(tensor.shape) for name, tensor in state.items()})
+    load_weights(fresh, path)
+    assert {tensor.dtype for tensor in fresh.state_dict().values()} == {torch.float32}
+    expected = state | {"box_head.fc1.weight": state["box_head.fc1.weight"].half().float()}
+    assert_holds(fresh, expected)
+    assert read_config(path) == CONFIG
+
+
+@pytest.mark.parametrize("value", [65520.0, float("inf"), float("nan")])
+def test_half_precision_does_not_hold_everything(tmp_path, value):
+    state = {"box_head.fc1.weight": torch.tensor([[value]])}
+    with pytest.raises(
+        CheckpointError, match=r"fc1\.weight: has values that half precision cannot"
+    ):
+        save_weights(state, CONFIG, tmp_path / "half.safetensors", half=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_precision_is_ours_only(tmp_path):
+    with pytest.raises(CheckpointError, match=r"half precision is for \.safetensors only"):
+        save_weights(STATE, CONFIG, tmp_path / "weights.pkl", half=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_suffixes_are_refused(tmp_path):

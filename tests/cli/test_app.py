@@ -44,7 +44,7 @@ def test_version(run):
 def test_help_names_the_commands(run, flag):
     result = run(flag)
     assert result.exit_code == 0
-    for command in ("models", "predict", "convert"):
+    for command in ("models", "predict", "convert", "demo"):
         assert command in result.stdout
         assert run(command, flag).exit_code == 0
 
@@ -116,7 +116,7 @@ import sys
 from typer.testing import CliRunner
 from iuv.cli.app import app
 calls = ["--help", "models", "models --json"]
-calls += [f"{name} --help" for name in ("predict", "train", "eval", "synth")]
+calls += [f"{name} --help" for name in ("predict", "train", "eval", "synth", "demo")]
 for call in calls:
     assert CliRunner().invoke(app, call.split()).exit_code == 0
 print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
@@ -124,7 +124,9 @@ print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
     assert python(code).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["predict", "models", "convert", "train", "eval", "synth"])
+@pytest.mark.parametrize(
+    "command", ["predict", "models", "convert", "train", "eval", "synth", "demo"]
+)
 def test_the_documentation_names_every_option(command):
     text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
     section = text[text.index(f"\n## iuv {command}\n") :]

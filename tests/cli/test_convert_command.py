@@ -43,7 +43,7 @@ def convert(folder, monkeypatch):
 def test_there_and_back(convert):
     there = convert("small.safetensors", "small.pkl")
     assert there.exit_code == 0, there.output
-    assert re.fullmatch(r"small\.pkl: [0-9.]+ million parameters\n", there.stdout)
+    assert re.fullmatch(r"small\.pkl: [0-9.]+ million parameters, [0-9.]+ MB\n", there.stdout)
     for before, after in (("small.pkl", "small.pth"), ("small.pth", "back.safetensors")):
         with open(before, "rb") as file:
             assert b"backbone.bottom_up.stem.conv1.weight" in file.read()
@@ -53,10 +53,22 @@ def test_there_and_back(convert):
         assert before.read() == after.read()
 
 
+def test_half(convert, folder):
+    result = convert("small.safetensors", "half.safetensors", "--half")
+    assert result.exit_code == 0, result.output
+    sizes = [(folder / f"{name}.safetensors").stat().st_size for name in ("small", "half")]
+    assert 0.49 < sizes[1] / sizes[0] < 0.52
+    # what is rounded already stays as it is
+    assert convert("half.safetensors", "full.safetensors").exit_code == 0
+    assert convert("full.safetensors", "again.safetensors", "--half").exit_code == 0
+    assert (folder / "again.safetensors").read_bytes() == (folder / "half.safetensors").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["small.safetensors", "out.onnx"], "out.onnx: the name must end in one of .safetensors"),
+        (["small.safetensors", "out.pkl", "--half"], "out.pkl: --half is for .safetensors; leave"),
         (["small.safetensors", "gone/out.pkl"], "gone: no such folder; create it first"),
         (["small.safetensors", "./small.safetensors"], "is the checkpoint itself"),
         (
@@ -79,6 +91,14 @@ def test_weights_that_do_not_say_what_they_are(convert):
     result = convert("plain.pth", "out.pkl")
     assert result.exit_code == 2
     assert "plain.pth does not say which model it holds; name it" in result.stderr
+
+
+def test_a_name_of_the_zoo(convert, folder, monkeypatch):
+    path = folder / "small.safetensors"
+    zoo = {"R_50_FPN_s1x": (iuv.checkpoint.read_config(path), path)}
+    monkeypatch.setattr("iuv.predictor.resolve_model", lambda name, config: zoo[name])
+    assert convert("R_50_FPN_s1x", "named.safetensors").exit_code == 0
+    assert (folder / "named.safetensors").read_bytes() == path.read_bytes()
 
 
 def test_missing_weights(convert):

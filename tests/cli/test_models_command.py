@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from iuv.cli.app import app
 from iuv.config import ModelConfig
-from iuv.zoo import ZOO
+from iuv.zoo import EMBEDDED, ZOO
 
 
 def run(*arguments):
@@ -27,7 +27,10 @@ def figures(model):
     return {name: value for name, value in values.items() if isinstance(value, float)}
 
 
-@pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
+MODELS = (*ZOO, EMBEDDED)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_a_row_has_all_figures(table, model):
     (row,) = (line.split() for line in table.splitlines() if line.startswith(model.name + " "))
     numbers = [float(cell) for cell in row[1:] if "." in cell]
@@ -38,7 +41,7 @@ def test_a_row_has_all_figures(table, model):
 
 
 def test_sections_in_order(table):
-    sections = list(dict.fromkeys(model.section for model in ZOO))
+    sections = list(dict.fromkeys(model.section for model in MODELS))
     assert [line for line in table.splitlines() if line in sections] == sections
 
 
@@ -51,8 +54,8 @@ def test_readable_at_100_columns(table, monkeypatch):
 
 def test_json_is_the_same_as_data():
     rows = json.loads(run("--json"))
-    assert [row["name"] for row in rows] == [model.name for model in ZOO]
-    for row, model in zip(rows, ZOO, strict=True):
+    assert [row["name"] for row in rows] == [model.name for model in MODELS]
+    for row, model in zip(rows, MODELS, strict=True):
         assert ModelConfig.from_dict(row.pop("config")) == model.config
         assert row == {name: getattr(model, name) for name in row}
         assert len(row) == len(model.__dataclass_fields__) - 1

@@ -198,7 +198,6 @@ def test_defaults(predict, fakes):
     assert predict("in", "--out", "out").exit_code == 0
     assert fakes[0].call == {
         "model": "R_50_FPN_s1x",
-        "weights": None,
         "device": "auto",
         "engine": "auto",
         "min_score": 0.5,
@@ -238,6 +237,58 @@ def test_weights_that_say_what_they_are(predict, fakes, monkeypatch, config, mod
     call = fakes[0].call
     assert str(call["model"]) == model
     assert str(call.get("weights")) == str(weights)
+
+
+# The model of those who name none
+
+
+@pytest.fixture
+def offline(fakes, monkeypatch):
+    """Nothing that must be downloaded can be loaded."""
+    load = iuv.predictor.load
+
+    def refuse(model, weights=None, **options):
+        if model != "synth-S" and weights is None:
+            raise iuv.checkpoint.DownloadError(f"cannot download {model}: no route")
+        return load(model, weights=weights, **options)
+
+    monkeypatch.setattr(iuv.predictor, "load", refuse)
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_a_download_the_embedded_model_steps_in(predict, fakes):
+    result = predict("in", "--out", "out", "--max-people", "7", "--min-score", "0.3")
+    assert result.exit_code == 0, result.output
+    assert files() == ["a_iuv.png", "a_overlay.png"]
+    call = fakes[0].call
+    assert (call["model"], call["max_people"], call["min_score"]) == ("synth-S", 7, 0.3)
+    first, second, *_ = result.stderr.splitlines()
+    assert first.startswith("iuv: NOTE: the weights of R_50_FPN_s1x are not to be had: cannot down")
+    assert "no route" in first
+    assert second.startswith("iuv: NOTE: synth-S is used instead, a small model that has learnt ")
+    assert "--model R_50_FPN_s1x fails" in second
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    "options", [["--model", "R_50_FPN_s1x"], ["--preset", "viton_hd"]], ids=" ".join
+)
+def test_a_model_that_is_named_is_never_replaced(predict, fakes, options):
+    result = predict("in", "--out", "out", *options)
+    assert result.exit_code == 2
+    assert result.stderr == "iuv: cannot download R_50_FPN_s1x: no route\n"
+    assert (fakes, files()) == ([], [])
+
+
+@pytest.mark.usefixtures("offline")
+def test_weights_that_are_given_are_used(predict, fakes, monkeypatch):
+    monkeypatch.setattr("iuv.checkpoint.read_config", lambda path: None)
+    with open("w.pkl", "wb"):
+        pass
+    result = predict("in", "--out", "out", "--weights", "w.pkl")
+    assert result.exit_code == 0, result.output
+    assert str(fakes[0].call["weights"]) == "w.pkl"
+    assert "NOTE" not in result.stderr
 
 
 # Inputs that fail

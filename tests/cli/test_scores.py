@@ -45,6 +45,7 @@ def test_the_published_row(capsys):
     print_scores(document({}, find_published("R_50_FPN_s1x"), data="mine"))
     assert "The published figures are for densepose_coco_2014_minival." in capsys.readouterr().out
     assert find_published("my_model.safetensors") is None
+    assert find_published("synth-S") is None
 
 
 def test_classes_have_a_table_of_their_own(capsys):

@@ -7,11 +7,13 @@ from iuv.checkpoint.errors import CheckpointError, DownloadError
 from iuv.checkpoint.formats import read_config, read_state
 from iuv.checkpoint.loading import guess_model_name, load_backbone, load_weights
 from iuv.checkpoint.saving import save_weights
+from iuv.checkpoint.zoo_weights import find_weights
 
 __all__ = [
     "CheckpointError",
     "DownloadError",
     "fetch",
+    "find_weights",
     "guess_model_name",
     "load_backbone",
     "load_weights",

@@ -15,8 +15,10 @@ import re
 import shutil
 import sys
 import time
+from concurrent import futures
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Event, Thread
 from typing import IO, Any
 from urllib import request
 from urllib.error import HTTPError, URLError
@@ -34,7 +36,8 @@ __all__ = ["cache_folder", "fetch"]
 
 _log = logging.getLogger(__name__)
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 30.0  # without a byte, in the middle of a file
+_PATIENCE_S = 15.0  # until the server answers
 _ATTEMPTS = 4
 _PAUSE_S = 1.0  # before the next attempt
 _CHUNK = 1 << 20
@@ -219,6 +222,33 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _open(asked: request.Request) -> HTTPResponse:
+    """Return the server's answer, or raise URLError after `_PATIENCE_S`.
+
+    The limit is kept from outside: looking up a name knows none, and connecting has one for each of
+    a host's addresses, of which there may be ten.
+    """
+    answer: futures.Future[HTTPResponse] = futures.Future()
+    given_up = Event()
+
+    def ask() -> None:
+        try:
+            response = _ask(asked)
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(response)
+            if given_up.is_set():
+                response.close()
+
+    Thread(target=ask, daemon=True).start()  # which does not keep the program from ending
+    try:
+        return answer.result(timeout=_PATIENCE_S)
+    except futures.TimeoutError:
+        given_up.set()
+        raise URLError(f"no answer within {_PATIENCE_S:g} s") from None
+
+
+def _ask(asked: request.Request) -> HTTPResponse:
     """Do as `urllib.request.urlopen`, without its ways to files and FTP."""
     opener = request.OpenerDirector()
     for handler in (

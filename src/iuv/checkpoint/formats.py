@@ -89,7 +89,8 @@ def _kind(path: Path) -> str:
         return "torch"
     if head.startswith(_TORCH_LEGACY):
         return "legacy torch"
-    if head[8:9] == b"{" and not head.startswith(b"\x80"):  # as pickles do
+    # JSON after its length in 8 bytes; 0x80, with which pickles begin, may be the first of these.
+    if head[8:9] == b"{" and (head[4:8] == bytes(4) or not head.startswith(b"\x80")):
         return "safetensors"
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: is a Git LFS pointer, not the file; run `git lfs pull`")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from iuv.checkpoint.errors import CheckpointError
 from iuv.checkpoint.formats import read_state
+from iuv.zoo import EMBEDDED
 
 __all__ = ["guess_model_name", "load_backbone", "load_weights"]
 
@@ -47,6 +48,8 @@ def load_backbone(resnet: nn.Module, path: str | os.PathLike[str]) -> None:
 
 def guess_model_name(state: Mapping[str, Tensor]) -> str | None:
     """Return the zoo's name of the architecture that these weights (our names) belong to."""
+    if _is_embedded(state):
+        return EMBEDDED.name
     coarse = state.get("dense.chart.coarse_segm.weight")
     if coarse is None or coarse.ndim != 4 or "trunk.resnet.res4.5.conv1.conv.weight" not in state:
         return None
@@ -60,6 +63,22 @@ def guess_model_name(state: Mapping[str, Tensor]) -> str | None:
         kind = "WC2" if "dense.chart.kappa_u.weight" in state else "WC1"
         parts.append(kind + "M" * ("dense.chart.fine_segm_confidence.weight" in state))
     return "_".join([*parts, "s1x"])
+
+
+def _is_embedded(state: Mapping[str, Tensor]) -> bool:
+    """Tell the embedded model from others of its family by widths, depth and kind of head."""
+    backbone, dense = EMBEDDED.config.backbone, EMBEDDED.config.dense
+    widths = {
+        "trunk.resnet.stem.conv.weight": backbone.width,
+        "trunk.rpn.conv.weight": backbone.fpn_channels,
+        "dense.chart.u.weight": dense.conv_dim,  # a deconvolution's: its input channels come first
+    }
+    if any(n not in state or state[n].shape[:1] != (width,) for n, width in widths.items()):
+        return False
+    others = ("trunk.resnet.res4.1.conv3.", "trunk.resnet.res4.2.", "dense.head.aspp.")
+    return "dense.chart.sigma_2.weight" not in state and not any(
+        name.startswith(others) for name in state
+    )
 
 
 def _load(module: nn.Module, state: dict[str, Tensor], path: str | os.PathLike[str]) -> None:

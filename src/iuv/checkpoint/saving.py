@@ -26,31 +26,57 @@ _AUTHOR = "iuv"
 
 
 def save_weights(
-    state: Mapping[str, Tensor], config: ModelConfig, path: str | os.PathLike[str]
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    path: str | os.PathLike[str],
+    *,
+    half: bool = False,
 ) -> None:
     """Write a model's state dict as float32; the suffix decides how.
 
     `.safetensors`: our names, with the configuration inside. `.pkl` and `.pth`: the released names,
     in the layout that Detectron2 loads; the configuration is not kept. Whole or not at all.
 
+    Args:
+        state: of the model.
+        config: of the model.
+        path: where to.
+        half: write kernels and matrices as float16, in half the space and to 11 bits; for
+            `.safetensors` only. Vectors stay float32: they are small, and the variances that norms
+            keep may exceed the range of float16.
+
     Raises:
-        CheckpointError: another suffix, or a parameter that the released models do not have.
+        CheckpointError: another suffix; a parameter that the released models do not have; half
+            precision for another format, or for a weight beyond its range.
         OSError: the file cannot be written.
     """
     writer = {".safetensors": _write_safetensors, ".pkl": _write_pkl, ".pth": _write_pth}
     suffix = Path(path).suffix
     if suffix not in writer:
         raise CheckpointError(f"{path}: expected a name that ends in {', '.join(writer)}")
+    write = writer[suffix]
+    if half:
+        if suffix != ".safetensors":
+            raise CheckpointError(f"{path}: half precision is for .safetensors only")
+        write = _write_half
     if suffix != ".safetensors":
         state = {to_released(name): tensor for name, tensor in state.items()}
     with atomic_write(path) as file:
-        writer[suffix](file, state, config)
+        write(file, state, config)
 
 
 def _write_safetensors(file: IO[bytes], state: Mapping[str, Tensor], config: ModelConfig) -> None:
+    _write_tensors(file, {name: _plain(tensor) for name, tensor in state.items()}, config)
+
+
+def _write_half(file: IO[bytes], state: Mapping[str, Tensor], config: ModelConfig) -> None:
+    _write_tensors(file, {name: _half(name, tensor) for name, tensor in state.items()}, config)
+
+
+def _write_tensors(file: IO[bytes], tensors: dict[str, Tensor], config: ModelConfig) -> None:
     # One entry, as the order of several would differ from run to run.
     metadata = {METADATA_KEY: json.dumps({"format": FORMAT_VERSION, "config": config.to_dict()})}
-    file.write(save({name: _plain(tensor) for name, tensor in state.items()}, metadata))
+    file.write(save(tensors, metadata))
 
 
 def _write_pth(file: IO[bytes], state: Mapping[str, Tensor], config: ModelConfig) -> None:
@@ -96,3 +122,17 @@ def _plain(tensor: Tensor) -> Tensor:
     """Return a float32 copy on the CPU that is all there is to its memory."""
     plain = tensor.detach().to("cpu", torch.float32)
     return plain.clone(memory_format=torch.contiguous_format)
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    """As `_plain`, with kernels and matrices as float16."""
+    plain = _plain(tensor)
+    if plain.ndim < 2:
+        return plain
+    half = plain.half()
+    if not torch.isfinite(half).all():
+        raise CheckpointError(
+            f"{name}: has values that half precision cannot hold (beyond 65504, or not finite); "
+            "write it in full"
+        )
+    return half

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 import iuv
 from iuv.cli.convert import convert
 from iuv.cli.data import data_app
+from iuv.cli.demo import demo
 from iuv.cli.errors import explain
 from iuv.cli.eval import evaluate
 from iuv.cli.models import models
@@ -50,6 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help and errors: frames break long names
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command()(demo)
 app.command()(predict)
 app.command()(models)
 app.command()(convert)

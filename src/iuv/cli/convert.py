@@ -14,12 +14,9 @@ _FORMATS = (".safetensors", ".pkl", ".pth")
 
 def convert(
     weights: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="WEIGHTS",
-            exists=True,
-            dir_okay=False,
-            help="A checkpoint of any readable format.",
+            metavar="WEIGHTS", help="A checkpoint of any readable format, or a name of the zoo."
         ),
     ],
     out: Annotated[
@@ -39,14 +36,22 @@ def convert(
             "A .safetensors file of iuv says it itself.",
         ),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Write kernels and matrices as 16-bit numbers: half the size, rounded to 11 bits. "
+            "Only for .safetensors.",
+        ),
+    ] = False,
 ) -> None:
     """Convert a checkpoint to another format, checking that it fits its model."""
     if out.suffix not in _FORMATS:
         raise ValueError(f"{out}: the name must end in one of {', '.join(_FORMATS)}")
+    if half and out.suffix != ".safetensors":
+        raise ValueError(f"{out}: --half is for .safetensors; leave it out, or name such a file")
     if not out.parent.is_dir():
         raise ValueError(f"{out.parent}: no such folder; create it first")
-    if out.exists() and out.samefile(weights):
-        raise ValueError(f"{out}: is the checkpoint itself; write to another file")
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
     import torch
 
@@ -54,10 +59,12 @@ def convert(
     from iuv.modeling.rcnn import RCNN
     from iuv.predictor import resolve_model
 
-    config, _ = resolve_model(weights, config=model)
+    config, path = resolve_model(weights, config=model)
+    if out.exists() and out.samefile(path):
+        raise ValueError(f"{out}: is the checkpoint itself; write to another file")
     with torch.device("meta"):
         network = RCNN(config)
-    load_weights(network, weights)
-    save_weights(network.state_dict(), config, out)
+    load_weights(network, path)
+    save_weights(network.state_dict(), config, out, half=half)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-    typer.echo(f"{out}: {millions:.1f} million parameters")
+    typer.echo(f"{out}: {millions:.1f} million parameters, {out.stat().st_size / 1e6:.1f} MB")

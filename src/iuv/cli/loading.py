@@ -7,11 +7,22 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from iuv.zoo import EMBEDDED
+
 if TYPE_CHECKING:
     from iuv.data.symmetry import UVSymmetry
     from iuv.predictor import Predictor
 
-__all__ = ["DEFAULT_MODEL", "Engine", "load_predictor", "load_symmetry", "own_device"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Engine",
+    "load_default",
+    "load_predictor",
+    "load_symmetry",
+    "own_device",
+]
 
 DEFAULT_MODEL = "R_50_FPN_s1x"
 
@@ -42,6 +53,32 @@ def load_predictor(
     if model is None and weights is not None and read_config(weights) is not None:
         return iuv.predictor.load(weights, **options)  # the file says what it is
     return iuv.predictor.load(model or fallback, weights=weights, **options)
+
+
+def load_default(**options: Any) -> Predictor:
+    """Return the predictor for those who named none; raises as `iuv.load`.
+
+    That is `DEFAULT_MODEL`, or, with a notice on stderr, the embedded one if its weights are not to
+    be had.
+
+    Args:
+        options: as for `iuv.load`.
+    """
+    import iuv.predictor
+    from iuv.checkpoint import DownloadError
+
+    try:
+        return iuv.predictor.load(DEFAULT_MODEL, **options)
+    except DownloadError as error:
+        notice = (
+            f"iuv: NOTE: the weights of {DEFAULT_MODEL} are not to be had: {error}\n"
+            f"iuv: NOTE: {EMBEDDED.name} is used instead, a small model that has learnt from "
+            "synthetic people only: for a first look, not for results. Once the file can be had, "
+            f"the same command uses {DEFAULT_MODEL}; --model {DEFAULT_MODEL} fails without it, "
+            f"--model {EMBEDDED.name} does not try"
+        )
+        typer.secho(notice, fg="yellow", err=True)
+    return iuv.predictor.load(EMBEDDED.name, **options)
 
 
 def load_symmetry(file: Path | None, *, root: Path | None) -> UVSymmetry:

@@ -1,4 +1,4 @@
-"""``iuv models``: the zoo with its published figures."""
+"""``iuv models``: the released models with their published figures, and the embedded one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from iuv.zoo import ZOO, ZooModel
+from iuv.zoo import EMBEDDED, ZOO, ZooModel
 
 __all__ = ["models"]
 
@@ -43,23 +43,37 @@ def models(
         bool, typer.Option("--json", help="The same as JSON, with configurations and addresses.")
     ] = False,
 ) -> None:
-    """List the released models with their published figures."""
+    """List the released models with their published figures, and the embedded one."""
     if as_json:
-        typer.echo(json.dumps([_plain(model) for model in ZOO], indent=2))
+        typer.echo(json.dumps([_plain(model) for model in (*ZOO, EMBEDDED)], indent=2))
         return
     console = Console(width=_WIDTH)
     for section, rows in itertools.groupby(ZOO, key=lambda model: model.section):
-        console.print(section, style="bold", highlight=False)
-        console.print(_table(list(rows)))
-        console.print()
+        _show(console, section, list(rows))
     licences = ", ".join(dict.fromkeys(model.licence for model in ZOO))
-    console.print(
+    _remark(
+        console,
         "Average precisions (AP) in percent on DensePose-COCO minival; GPS, GPSm: by the geodesic\n"
         "similarity of surface points, plain and masked. Seconds and GB on the publisher's GPUs.\n"
         f"Licence of the weights: {licences}. Addresses and configurations: iuv models --json",
-        style="dim",
-        highlight=False,
     )
+    console.print()
+    _show(console, EMBEDDED.section, [EMBEDDED])
+    _remark(
+        console,
+        "Small, and here without a download: for a first look. No photo was in its training, and "
+        f"it has\nno figures on COCO. Licence of the weights: {EMBEDDED.licence}.",
+    )
+
+
+def _show(console: Console, section: str, rows: list[ZooModel]) -> None:
+    console.print(section, style="bold", highlight=False)
+    console.print(_table(rows))
+    console.print()
+
+
+def _remark(console: Console, text: str) -> None:
+    console.print(text, style="dim", highlight=False)
 
 
 def _plain(model: ZooModel) -> dict[str, object]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor
+from iuv.cli.loading import DEFAULT_MODEL, Engine, load_default, load_predictor
 from iuv.cli.progress import ProgressReport
 from iuv.cli.sources import find_sources
+from iuv.zoo import EMBEDDED
 
 __all__ = ["predict"]
 
@@ -35,7 +36,8 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         typer.Option(
             metavar="NAME|PATH",
             help="Name of the zoo (see `iuv models`), a Detectron2 YAML, or a .safetensors of iuv. "
-            f"[default: the preset's, or {DEFAULT_MODEL}]",
+            f"[default: the preset's, or {DEFAULT_MODEL}; where its weights are not to be had, "
+            f"{EMBEDDED.name}]",
             show_default=False,
         ),
     ] = None,
@@ -128,15 +130,18 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         wanted = outputs.preset
         if min_score is None:
             min_score = wanted.min_score if wanted else _DEFAULT_MIN_SCORE
-        predictor = load_predictor(
-            model,
-            weights,
-            fallback=(wanted and wanted.model) or DEFAULT_MODEL,
-            device=device,
-            engine=engine.value,
-            min_score=min_score,
-            max_people=max_people,
-        )
+        options = {
+            "device": device,
+            "engine": engine.value,
+            "min_score": min_score,
+            "max_people": max_people,
+        }
+        made_with = wanted.model if wanted else None
+        if model or weights or made_with:
+            fallback = made_with or DEFAULT_MODEL
+            predictor = load_predictor(model, weights, fallback=fallback, **options)
+        else:
+            predictor = load_default(**options)
         with report:
             Batch(predictor, outputs.views, outputs.write, report, batch_size).run(todo)
     report.summarise(skipped=len(sources) - len(todo), folder=out)

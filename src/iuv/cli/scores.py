@@ -43,7 +43,7 @@ def plain_scores(scores: Mapping[Any, Mapping[str, float]]) -> dict[str, dict[st
 
 
 def find_published(model: str) -> dict[str, dict[str, float]] | None:
-    """Return the published figures of a model of the zoo, by task and metric; else None."""
+    """Return the published figures of a model, by task and metric; None if there are none."""
     try:
         row = get_model(model)
     except UnknownModelError:
@@ -55,11 +55,12 @@ def find_published(model: str) -> dict[str, dict[str, float]] | None:
         "densepose_gpsm": {"AP": row.dp_ap_gpsm},
         "densepose_segm": {"AP": row.segm_ap},
     }
-    return {
+    published = {
         task: known
         for task, metrics in figures.items()
         if (known := {name: value for name, value in metrics.items() if value is not None})
     }
+    return published or None
 
 
 def print_scores(document: Mapping[str, Any]) -> None:

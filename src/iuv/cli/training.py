@@ -9,7 +9,14 @@ from pathlib import Path
 
 import torch
 
-from iuv.checkpoint import DownloadError, fetch, load_backbone, load_weights, read_state
+from iuv.checkpoint import (
+    DownloadError,
+    fetch,
+    find_weights,
+    load_backbone,
+    load_weights,
+    read_state,
+)
 from iuv.cli.loading import load_symmetry
 from iuv.cli.scores import plain_scores
 from iuv.cli.scoring import choose_tasks, load_mesh, load_one_dataset
@@ -151,7 +158,7 @@ def make_network(config: TrainingConfig, init: str, device: torch.device) -> RCN
             )
         load_backbone(network.trunk.resnet, fetch(BACKBONE_URLS[depth]))
     elif init != _RANDOM:
-        path = Path(init) if Path(init).exists() else fetch(get_model(init).weights_url)
+        path = Path(init) if Path(init).exists() else find_weights(get_model(init))
         if all(name.startswith("trunk.resnet.") for name in read_state(path)):
             load_backbone(network.trunk.resnet, path)
         else:
