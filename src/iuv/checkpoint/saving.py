@@ -60,7 +60,10 @@ def save_weights(
             raise CheckpointError(f"{path}: half precision is for .safetensors only")
         write = _write_half
     if suffix != ".safetensors":
-        state = {to_released(name): tensor for name, tensor in state.items()}
+        try:
+            state = {to_released(name): tensor for name, tensor in state.items()}
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}; write it as .safetensors") from error
     with atomic_write(path) as file:
         write(file, state, config)
 
