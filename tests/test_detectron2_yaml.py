@@ -167,7 +167,13 @@ def test_every_field_can_be_set(tmp_path):
             "pixel_mean_bgr": [1.0, 2.0, 3.5],
             "pixel_std_bgr": [57.0, 58.0, 59.0],
         },
-        "backbone": {"depth": 101, "norm": "frozen_batch_norm", "fpn_channels": 256},
+        "backbone": {
+            "depth": 101,
+            "norm": "frozen_batch_norm",
+            "width": 64,
+            "fpn_channels": 256,
+            "fpn_norm": False,
+        },
         "rpn": {
             "anchor_sizes": [16, 32, 64, 128, 256],
             "aspect_ratios": [0.5, 2.0],
@@ -194,6 +200,7 @@ def test_every_field_can_be_set(tmp_path):
             "num_convs": 4,
             "conv_dim": 256,
             "group_norm": False,
+            "batch_norm": False,
             "nonlocal_block": True,
             "coarse_channels": 15,
             "uv_confidence": "indep_aniso",
