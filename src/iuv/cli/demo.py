@@ -24,8 +24,8 @@ For each picture:
   .npz          the same as arrays, with boxes and scores
 """
 _NEXT = f"""\
-{EMBEDDED.name} is a small model that has learnt from synthetic people only, never from a photo.
-It is part of iuv so that this works without a network; a full model finds more, more exactly.
+{EMBEDDED.name} is a small model that has learnt from synthetic people only, never from a photo, and
+is often wrong. It is part of iuv so that this works without a network; for results take a full one.
 
 Next:
   iuv predict photo.jpg --out results

@@ -73,8 +73,9 @@ def load_default(**options: Any) -> Predictor:
         notice = (
             f"iuv: NOTE: the weights of {DEFAULT_MODEL} are not to be had: {error}\n"
             f"iuv: NOTE: {EMBEDDED.name} is used instead, a small model that has learnt from "
-            "synthetic people only: for a first look, not for results. Once the file can be had, "
-            f"the same command uses {DEFAULT_MODEL}; --model {DEFAULT_MODEL} fails without it, "
+            "synthetic people only and is often wrong on photos: it shows which files come out, "
+            "and is not for results. Once the weights can be had, "
+            f"the same command uses {DEFAULT_MODEL}; --model {DEFAULT_MODEL} fails without them, "
             f"--model {EMBEDDED.name} does not try"
         )
         typer.secho(notice, fg="yellow", err=True)

@@ -61,8 +61,8 @@ def models(
     _show(console, EMBEDDED.section, [EMBEDDED])
     _remark(
         console,
-        "Small, and here without a download: for a first look. No photo was in its training, and "
-        f"it has\nno figures on COCO. Licence of the weights: {EMBEDDED.licence}.",
+        "Small, and here without a download: for a first look, not for results. No photo was in its"
+        f"\ntraining, and it has no figures on COCO. Licence of the weights: {EMBEDDED.licence}.",
     )
 
 
