@@ -27,12 +27,16 @@ from iuv.results import People, Person
 from line_chart import Panel
 from line_chart import draw as draw_panels
 
-__all__ = ["describe", "draw", "measure", "predicted_sigma"]
+__all__ = ["TooFewPointsError", "describe", "draw", "measure", "predicted_sigma"]
 
 BINS = 10
 FOUND = 0.5  # least overlap of boxes
 EPSILON = 0.01  # `losses.uv_epsilon` of the published recipes: the least variance
 CM = 100.0
+
+
+class TooFewPointsError(ValueError):
+    """Hardly anything can be compared."""
 
 
 def predicted_sigma(person: Person, epsilon: float = EPSILON) -> np.ndarray:
@@ -113,7 +117,8 @@ def measure(
         epsilon: the least variance, as in training.
 
     Raises:
-        ValueError: nobody was found, or the model predicts no sigma.
+        TooFewPointsError: hardly anybody was found.
+        ValueError: the model predicts no sigma.
     """
     dataset = load_dataset(annotations)
     mesh = read_mesh(annotations.parent / "mesh.npz")
@@ -133,7 +138,7 @@ def binned(points: np.ndarray) -> dict[str, Any]:
     """Return `measure`'s result for points [3, K] as `at_points` returns them.
 
     Raises:
-        ValueError: there are too few.
+        TooFewPointsError: there are fewer than bins.
     """
     return {
         "uv": _binned(points[0], points[1], lambda e: np.sqrt(np.mean(e**2))),
@@ -147,7 +152,7 @@ def _binned(
     known = ~np.isnan(error)
     sigma, error = sigma[known], error[known]
     if len(sigma) < BINS:
-        raise ValueError(
+        raise TooFewPointsError(
             f"expected at least {BINS} annotated points where the model sees the body, got "
             f"{len(sigma)}: it finds too few people, train it for longer"
         )

@@ -113,7 +113,8 @@ def base_config(args: argparse.Namespace) -> TrainingConfig:
 def variant_config(base: TrainingConfig, name: str) -> TrainingConfig:
     """The recipe of a variant: `base`, changed as the published models differ.
 
-    Of the solver nothing is taken over: the published clipping and warm-up belong to SGD.
+    Of the solver nothing is taken over: the published clipping and warm-up belong to SGD. The
+    DeepLab head has group norm, so the batch norm of a plain head falls away.
     """
     plain, other = (recipe(get_model(model).config) for model in (VARIANTS["s1x"], VARIANTS[name]))
     dense = other.model.dense
@@ -121,6 +122,7 @@ def variant_config(base: TrainingConfig, name: str) -> TrainingConfig:
     return base.replace(
         **{
             "dense.head": dense.head,
+            "dense.batch_norm": base.model.dense.batch_norm and dense.head == "conv",
             "dense.nonlocal_block": dense.nonlocal_block,
             "dense.uv_confidence": dense.uv_confidence,
             "losses.points_weight": base.losses.points_weight * weight,
@@ -184,6 +186,20 @@ def score(experiment: Experiment, folder: Path) -> None:
     run_iuv("eval", experiment.minival, "--model", trained_weights(folder), *words)
 
 
+def sigma_of(experiment: Experiment, config: TrainingConfig, folder: Path) -> dict[str, Any] | None:
+    """Compare sigma and error; None, with a notice, for a model that finds nobody."""
+    try:
+        return sigma.measure(
+            trained_weights(folder),
+            experiment.minival,
+            experiment.limit,
+            epsilon=config.losses.uv_epsilon,
+        )
+    except sigma.TooFewPointsError as error:
+        print(f"{folder.name}: {error}", flush=True)
+        return None
+
+
 def run_variant(experiment: Experiment, name: str) -> None:
     """Do what is not done of a variant: train, measure memory, score, compare sigma and error."""
     folder = experiment.out / name
@@ -197,10 +213,7 @@ def run_variant(experiment: Experiment, name: str) -> None:
     if not (folder / "results.json").exists():
         score(experiment, folder)
     if config.model.dense.uv_confidence and not (folder / "sigma.json").exists():
-        epsilon = config.losses.uv_epsilon
-        weights = trained_weights(folder)
-        bins = sigma.measure(weights, experiment.minival, experiment.limit, epsilon=epsilon)
-        (folder / "sigma.json").write_text(json.dumps(bins, indent=1))
+        (folder / "sigma.json").write_text(json.dumps(sigma_of(experiment, config, folder)))
     print(f"{name}: done", flush=True)
 
 
@@ -249,6 +262,13 @@ def figures(folder: Path) -> dict[str, float]:
     }
 
 
+def sigmas(experiment: Experiment, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What `sigma.measure` found, of the variants that have confidences and find people."""
+    paths = {name: experiment.out / name / "sigma.json" for name in names}
+    found = {name: read_json(path) for name, path in paths.items() if path.exists()}
+    return {name: measured for name, measured in found.items() if measured is not None}
+
+
 def table(experiment: Experiment, names: Sequence[str]) -> str:
     """The results as Markdown, with how they were obtained."""
     solver = experiment.base.solver
@@ -275,9 +295,7 @@ def table(experiment: Experiment, names: Sequence[str]) -> str:
         f"{begin}, seed {experiment.base.run.seed}; scored on {images} pictures. {os.cpu_count()} "
         f"cores, {platform.machine()}, torch {torch.__version__}.",
     ]
-    for name in names:
-        if (experiment.out / name / "sigma.json").exists():
-            lines.append(sigma.describe(name, read_json(experiment.out / name / "sigma.json")))
+    lines += [sigma.describe(name, found) for name, found in sigmas(experiment, names).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -296,11 +314,7 @@ def main() -> None:
     text = table(experiment, args.variants)
     print(f"\n{text}")
     (args.out / "table.md").write_text(text, encoding="utf-8")
-    measured = {
-        name: read_json(path)
-        for name in args.variants
-        if (path := args.out / name / "sigma.json").exists()
-    }
+    measured = sigmas(experiment, args.variants)
     if measured:
         sigma.draw(measured).save(args.out / "sigma.png", optimize=True)
     if args.publish:

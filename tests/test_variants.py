@@ -16,7 +16,12 @@ from iuv.results import Person
 from tiny_training import TINY_TRAINING
 
 BASE = TINY_TRAINING.replace(
-    **{"backbone.width": 8, "backbone.fpn_channels": 64, "dense.conv_dim": 32}
+    **{
+        "backbone.width": 8,
+        "backbone.fpn_channels": 64,
+        "dense.conv_dim": 32,
+        "dense.batch_norm": True,
+    }
 )
 
 
@@ -43,7 +48,7 @@ def test_variants_differ_as_the_published_models_do():
     ]
     weight = BASE.losses.points_weight / 20
     assert differences == [
-        {"dense.head": "deeplab"},
+        {"dense.head": "deeplab", "dense.batch_norm": False},
         {"dense.uv_confidence": "iid_iso", "losses.points_weight": pytest.approx(weight)},
         {"dense.uv_confidence": "indep_aniso", "losses.points_weight": pytest.approx(weight)},
     ]
@@ -138,7 +143,7 @@ def test_errors_that_are_as_large_as_predicted_lie_on_the_line():
     means = [distance for _, distance in found["geodesic"]["bins"]]
     assert means == sorted(means)
     assert 0.3 < found["uv"]["rank_correlation"] < 1
-    with pytest.raises(ValueError, match="at least 10 annotated points"):
+    with pytest.raises(sigma.TooFewPointsError, match="at least 10 annotated points"):
         sigma.binned(np.full((3, 9), 0.1))
 
 
