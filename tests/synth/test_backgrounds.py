@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from capsules import capsule_person
-from iuv.synth.backgrounds import Backdrop, Backgrounds, Picture, Plane, Planes, Sky, View
+from iuv.synth.backgrounds import Backdrop, Backgrounds, Picture, Plane, Planes, Sky
 from iuv.synth.camera import Camera, focal_of_view
 from iuv.synth.decor import Decor, Outline, collage, outlined
 from iuv.synth.places import sample_indoors, sample_outdoors, sample_studio, sample_wild
@@ -21,16 +22,32 @@ CAMERA = Camera(H, W, focal_of_view(50, H), np.array([0.5, 1.5, 4.0]), np.diag([
 SKY = Sky(zenith=(0, 0, 1), horizon=(0, 0, 1))
 
 
-def paint(backdrop: Backdrop) -> View:
-    """All pixels, as pictures."""
-    view = backdrop.paint(CAMERA, np.arange(H * W))
-    return View(
-        view.colour.reshape(3, H, W),
-        view.points.reshape(3, H, W),
-        view.normals.reshape(3, H, W),
-        view.lit.reshape(H, W),
-        view.relative,
-    )
+class Painted(NamedTuple):
+    """All views of a background, as pictures."""
+
+    colour: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+    lit: np.ndarray
+    relative: bool
+
+
+def paint(backdrop: Backdrop, pixels: np.ndarray | None = None) -> Painted:
+    """Some pixels, or all of them as pictures."""
+    shape = (H, W) if pixels is None else (len(pixels),)
+    pixels = np.arange(H * W) if pixels is None else pixels
+    views = backdrop.paint(CAMERA, pixels)
+    every = np.concatenate([view.which for view in views])
+    np.testing.assert_array_equal(np.sort(every), np.arange(len(pixels)))
+    colour, points, normals = (np.empty((3, len(pixels)), np.float32) for _ in range(3))
+    lit = np.ones(len(pixels), np.float32)
+    for view in views:
+        colour[:, view.which], points[:, view.which] = view.colour, view.points
+        normals[:, view.which] = np.array(view.normal)[:, None]
+        if view.lit is not None:
+            lit[view.which] = view.lit
+    colour, points, normals = (part.reshape(3, *shape) for part in (colour, points, normals))
+    return Painted(colour, points, normals, lit.reshape(shape), views[0].relative)
 
 
 def flat(*colour: float) -> Texture:
@@ -69,9 +86,9 @@ def test_the_nearest_plane_is_seen_from_its_front_only():
 def test_some_pixels_are_as_all_of_them():
     planes = Planes(planes=(FLOOR, WALL), sky=SKY)
     some = np.array([3, 700, 2000, 2399])
-    few, every = planes.paint(CAMERA, some), planes.paint(CAMERA, np.arange(H * W))
-    np.testing.assert_array_equal(few.colour, every.colour[:, some])
-    np.testing.assert_array_equal(few.points, every.points[:, some])
+    few, every = paint(planes, some), paint(planes)
+    np.testing.assert_array_equal(few.colour, every.colour.reshape(3, -1)[:, some])
+    np.testing.assert_array_equal(few.points, every.points.reshape(3, -1)[:, some])
 
 
 def test_what_shines_takes_no_light():

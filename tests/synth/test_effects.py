@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from iuv.synth.effects import Effects, blurred, develop, sample_effects
+from iuv.synth.effects import CODE_OF_WHITE, Effects, blur_codes, develop, sample_effects
 
 
 def grey(value: float = 0.2, size: int = 48) -> np.ndarray:
@@ -41,11 +41,12 @@ def test_blurs_widen_edges_and_keep_the_mean(effects: Effects):
     assert middle == pytest.approx(23.5, abs=0.6)  # edges stay where the labels are
 
 
-def test_defocus_is_a_blur_of_light():
-    soft = blurred(edge(), 2.0)
-    assert soft.shape == (3, 48, 48)
-    assert soft.mean() == pytest.approx(edge().mean(), abs=1e-3)
-    assert 0.1 < soft[0, 24, 23] < 0.55
+def test_codes_are_blurred():
+    codes = (edge()[0] * CODE_OF_WHITE).astype(np.uint16)
+    soft = blur_codes(codes, 2.0)
+    assert soft.shape == (48, 48)
+    assert soft.mean() == pytest.approx(codes.mean(), rel=2e-3)
+    assert 0.1 < soft[24, 23] / CODE_OF_WHITE < 0.55
 
 
 def test_noise():
@@ -54,6 +55,14 @@ def test_noise():
     assert rgb.mean() == pytest.approx(develop(grey(), Effects()).mean(), abs=1)
     np.testing.assert_array_equal(rgb, develop(grey(), Effects(noise=0.04, seed=3)))
     assert (rgb != develop(grey(), Effects(noise=0.04, seed=4))).mean() > 0.8
+
+
+def test_noise_of_large_pictures():
+    """More numbers than there are: they are repeated."""
+    rgb = develop(np.full((3, 620, 600), 0.2, np.float32), Effects(noise=0.04, seed=3)).astype(int)
+    assert rgb.std() / 255 == pytest.approx(0.04, rel=0.25)
+    for part in (rgb[:, 1:] - rgb[:, :-1], rgb[..., 1:] - rgb[..., :-1], rgb[1:] - rgb[:-1]):
+        assert part.std() > rgb.std()  # neighbours and colours differ
 
 
 def test_jpeg():

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from iuv.synth import materials
 from iuv.synth.materials import (
     Pattern,
-    evaluate,
     plain,
     sample_cloth,
     sample_colour,
     sample_hair,
     sample_skin,
+    wrinkled,
 )
 
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
@@ -27,6 +28,11 @@ def body(count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.array([[-0.1], [0.5], [-0.06]]), np.array([[0.1], [0.85], [0.1]])
     rest = (low + (high - low) * rng.random((3, count))).astype(np.float32)
     return rest, np.full(count, TRUNK)
+
+
+def evaluate(pattern: Pattern, rest: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """The colour of points of one pattern."""
+    return materials.evaluate((pattern,), np.zeros(len(part), np.int16), rest, part)
 
 
 def quiet(**fields: object) -> Pattern:
@@ -80,6 +86,38 @@ def test_grain_and_mottle_change_brightness_a_little():
     assert abs(colour.mean() - 0.5) < 0.03
     moved = evaluate(replace(grey, offset=(0.5, 0.5, 0.5)), rest, part)[0]
     assert np.abs(moved - colour).max() > 0.05
+
+
+def test_many_patterns_at_once_are_as_each_alone():
+    rest, part = body(3000)
+    patterns = [replace(quiet(kind=kind, period=0.05), mottle=0.1, grain=0.1) for kind in KINDS]
+    patterns[0] = plain((0.2, 0.4, 0.6))
+    which = (np.arange(3000) % len(patterns)).astype(np.int16)
+    colour = materials.evaluate(patterns, which, rest, part)
+    for number, pattern in enumerate(patterns):
+        own = which == number
+        np.testing.assert_array_equal(colour[:, own], evaluate(pattern, rest[:, own], part[own]))
+
+
+def test_folds_tilt_normals_of_what_has_folds():
+    rest, _ = body(500)
+    which = (np.arange(500) % 2).astype(np.int16)
+    normals = np.zeros((3, 500), np.float32)
+    wrinkled([quiet(), quiet(folds=0.5)], which, rest, normals)
+    assert not normals[:, which == 0].any()
+    assert 0.03 < np.abs(normals[:, which == 1]).mean() < 0.5
+
+
+def test_grey_hair_is_rare_and_of_adults():
+    rng = np.random.Generator(np.random.PCG64(0))
+
+    def share(grey: float) -> float:
+        colours = np.array([sample_hair(rng, grey=grey).colours[0] for _ in range(600)])
+        dull = np.ptp(colours, axis=1) < 0.12 * colours.max(axis=1) + 0.02
+        return float((dull & (colours.mean(axis=1) > 0.3)).mean())
+
+    assert share(0.0) < 0.03  # some dyes are grey
+    assert 0.2 < share(0.3) < 0.4
 
 
 def test_samples_are_valid_and_differ():

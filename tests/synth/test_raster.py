@@ -28,6 +28,11 @@ def reference(points: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nda
     return seen, nearest
 
 
+def drawn(points: np.ndarray, faces: np.ndarray, **options: float) -> np.ndarray:
+    raster = rasterise(points, faces, HEIGHT, WIDTH, **options)
+    return np.append(raster.face, NOTHING)[raster.slot]
+
+
 def homogeneous(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.stack([x * z, y * z, z])
 
@@ -118,3 +123,27 @@ def test_equal_depth_goes_to_the_first():
     corners = homogeneous(*np.array([[0.0, 0, 30], [0, 20, 0], [2, 2, 2]]))
     raster = rasterise(corners, np.array([[0, 1, 2], [0, 1, 2]]), HEIGHT, WIDTH)
     assert set(raster.face[raster.slot[raster.slot >= 0]]) == {0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_odd_rows_can_lie_half_a_column_further_right(seed: int):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform([-10, -10, 0.5], [WIDTH + 10, HEIGHT + 10, 5], (60, 3)).T
+    corners, faces = homogeneous(*points), rng.permutation(60).reshape(20, 3)
+    shifted = drawn(corners, faces, shift=0.5)
+    moved = corners.copy()
+    moved[0] -= 0.5 * moved[2]
+    np.testing.assert_array_equal(shifted[0::2], drawn(corners, faces)[0::2])
+    # a row's last sample would lie beyond the grid
+    np.testing.assert_array_equal(shifted[1::2, :-1], drawn(moved, faces)[1::2, :-1])
+    assert (shifted[1::2, -1] == NOTHING).all()
+
+
+def test_more_triangles_than_are_filled_at_a_time():
+    corners, faces = grid(140, np.random.default_rng(1))
+    every = drawn(corners, faces)
+    assert (every != NOTHING).all()
+    assert len(np.unique(every)) > 0.5 * HEIGHT * WIDTH
+    half = len(faces) // 2
+    first, second = drawn(corners, faces[:half]), drawn(corners, faces[half:])
+    np.testing.assert_array_equal(every, np.where(first != NOTHING, first, second + half))

@@ -10,7 +10,7 @@ import pytest
 from capsules import capsule_person
 from iuv.synth.backgrounds import View
 from iuv.synth.camera import Camera, focal_of_view
-from iuv.synth.effects import Effects
+from iuv.synth.effects import Effects, develop
 from iuv.synth.lighting import Light, Lighting
 from iuv.synth.materials import plain
 from iuv.synth.mesh import ChartedMesh, SurfaceError
@@ -25,11 +25,11 @@ LIGHT = Lighting(lights=(), sky=(1.0, 1.0, 1.0), bounce=(1.0, 1.0, 1.0), occlusi
 class Green:
     """Nothing but green, which shines."""
 
-    def paint(self, camera: Camera, pixels: np.ndarray) -> View:
+    def paint(self, camera: Camera, pixels: np.ndarray) -> list[View]:
         colour = np.zeros((3, len(pixels)), np.float32)
         colour[1] = 1
-        nothing = np.zeros_like(colour)
-        return View(colour=colour, points=nothing, normals=nothing, lit=nothing[0])
+        dark = np.zeros(len(pixels), np.float32)
+        return [View(np.arange(len(pixels)), colour, np.zeros_like(colour), (0.0, 1.0, 0.0), dark)]
 
 
 def camera(*, z: float = 4.0, y: float = 1.0, size: int = SIZE) -> Camera:
@@ -131,6 +131,24 @@ def test_edges_are_blended_and_nothing_else():
     assert not (mixed & surrounded).any()
 
 
+def test_edges_have_the_light_of_what_they_cover():
+    """A white square on black has the light of its area, give or take a quarter of a pixel."""
+
+    class Black(Green):
+        def paint(self, camera: Camera, pixels: np.ndarray) -> list[View]:
+            return [replace(view, colour=0 * view.colour) for view in super().paint(camera, pixels)]
+
+    shades = np.linspace(0, 1, 2001, dtype=np.float32)
+    curve = develop(np.tile(shades, (3, 1, 1)), Effects())[0, :, 0]
+    errors = []
+    for half in np.linspace(0.5, 0.56, 23):
+        rgb = render(scene(actor(quad(0.0, half=half), (1.0, 1.0, 1.0)), backdrop=Black())).rgb
+        light = np.searchsorted(curve, rgb[..., 0]) / np.searchsorted(curve, rgb.max())
+        errors.append(np.sqrt(light.sum()) - 2 * half * focal_of_view(40, SIZE) / 4)
+    assert np.abs(errors).max() < 0.55  # there are two sides
+    assert abs(np.mean(errors)) < 0.12
+
+
 def test_the_nearer_person_is_seen():
     near, far = actor(quad(1.0, half=0.4, part=3)), actor(quad(0.0, part=7), (0.0, 0.0, 1.0))
     for people, order in (((near, far), (1, 2)), ((far, near), (2, 1))):
@@ -200,14 +218,13 @@ def test_sides_of_the_body():
 
 def test_a_shadow_falls_away_from_the_light():
     class Floor(Green):
-        def paint(self, camera: Camera, pixels: np.ndarray) -> View:
-            rays = camera.rays().reshape(3, -1)[:, pixels]
+        def paint(self, camera: Camera, pixels: np.ndarray) -> list[View]:
+            rays = camera.rays_at(pixels)
             distance = camera.position[1] / np.maximum(-rays[1], 1e-3)
-            points = rays * distance + camera.position[:, None]
-            up = np.zeros_like(rays)
-            up[1] = 1
+            points = (rays * distance + camera.position[:, None]).astype(np.float32)
             lit = (rays[1] < -0.02).astype(np.float32)
-            return View(np.ones_like(rays), points.astype(np.float32), up, lit)
+            which = np.arange(len(pixels))
+            return [View(which, np.ones_like(rays), points, (0.0, 1.0, 0.0), lit)]
 
     sun = Light(direction=(0.6, 0.8, 0.0), colour=(1.0, 1.0, 1.0), softness=0.03)
     lighting = Lighting(lights=(sun,), sky=(0.2, 0.2, 0.2), bounce=(0.1, 0.1, 0.1))

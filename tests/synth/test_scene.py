@@ -15,6 +15,7 @@ import pytest
 
 from capsules import capsule_person
 from iuv.synth.effects import Effects
+from iuv.synth.placement import NEAREST
 from iuv.synth.render import Frame, render
 from iuv.synth.scene import Scene, sample_scene
 
@@ -65,6 +66,13 @@ def test_sizes_and_truncation(samples: list[tuple[Scene, Frame]]):
     assert min(shares) < 0.4
     assert max(shares) > 1.2
     assert 5 < cut < 35
+
+
+def test_nobody_is_torn_by_the_camera():
+    for number in range(60):
+        scene = sample_scene(generator(23, number), capsule_person, SIZE)
+        depths = [scene.camera.project(person.mesh.vertices.T)[2] for person in scene.people]
+        assert min(depth.min() for depth in depths) > 0.9 * NEAREST
 
 
 def test_people_stand_on_the_ground_apart(samples: list[tuple[Scene, Frame]]):

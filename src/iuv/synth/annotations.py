@@ -213,9 +213,13 @@ def _share_out(pixels: _Ints, wanted: int) -> list[int]:
     """
     pixels = np.concatenate([[0], pixels[1:]])
     counts = np.minimum(pixels, _FEW)
-    while counts.sum() < wanted:
-        need = np.where(counts < pixels, np.sqrt(pixels) / (counts + 0.5), 0)
-        counts[int(need.argmax())] += 1
+    left = max(wanted - int(counts.sum()), 0)
+    # the next one goes to the largest quotient; no label gets more of them than it has pixels
+    step = np.arange(left)
+    quotients = np.sqrt(pixels)[:, None] / (counts[:, None] + step + 0.5)
+    quotients[counts[:, None] + step >= pixels[:, None]] = 0
+    first = np.argsort(-quotients, axis=None, kind="stable")[:left]
+    counts += np.bincount(first // max(left, 1), minlength=len(counts))
     result: list[int] = counts.tolist()
     return result
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -29,21 +30,25 @@ _Floats = npt.NDArray[np.float32]
 _Ints = npt.NDArray[np.int64]
 _Vector = tuple[float, float, float]
 
+_ONE = np.float32(1)
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """A background as a camera sees it in some pixels."""
+    """A part of a background that faces one way, as a camera sees it in some pixels."""
 
+    which: _Ints
+    """[M]: which of the pixels asked for."""
     colour: _Floats
     """[3, M] sRGB in 0..1, as in light of strength 1."""
     points: _Floats
     """[3, M]: where in the world each pixel is; anywhere where `lit` is 0."""
-    normals: _Floats
-    """[3, M], of length 1."""
-    lit: _Floats
-    """[M]: how much of the colour depends on the scene's light: 0 for what shines itself."""
+    normal: _Vector
+    """Of length 1."""
+    lit: _Floats | None
+    """[M]: how much of the colour depends on the scene's light: 0 for what shines itself. None:
+    all of it."""
     relative: bool = False
     """The colour is already that of the lit place: only shadows are to be added."""
 
@@ -51,8 +56,11 @@ class View:
 class Backdrop(Protocol):
     """Anything that can be behind people."""
 
-    def paint(self, camera: Camera, pixels: _Ints) -> View:
-        """What the camera sees of it in some pixels, [M]: row x W + column of each."""
+    def paint(self, camera: Camera, pixels: _Ints) -> Sequence[View]:
+        """What the camera sees of it in some pixels, [M]: row x W + column of each.
+
+        Each of them is in one view.
+        """
         ...
 
 
@@ -94,38 +102,25 @@ class Planes:
     planes: tuple[Plane, ...]
     sky: Sky
 
-    def paint(self, camera: Camera, pixels: _Ints) -> View:
+    def paint(self, camera: Camera, pixels: _Ints) -> list[View]:
         """What the camera sees of it in some pixels, [M]: row x W + column of each."""
-        rays = np.take(camera.rays().reshape(3, -1), pixels, axis=1)
-        count = len(pixels)
-        nearest = np.full(count, np.float32(1e6))
-        number = np.full(count, len(self.planes), np.int32)
+        rays = camera.rays_at(pixels)
+        closeness = np.full(len(pixels), np.float32(1e-6))
+        number = np.full(len(pixels), len(self.planes), np.int8)
         for index, plane in enumerate(self.planes):
-            _meet(plane, camera, rays, nearest, number, index)
-        colour = np.empty_like(rays)
-        lit = np.zeros(count, np.float32)
-        normals = np.array([*(_normal(plane) for plane in self.planes), (0, 1, 0)], np.float32)
-        for index, plane in enumerate(self.planes):
+            _meet(plane, camera, rays, closeness, number, index)
+        views = []
+        for index in np.flatnonzero(np.bincount(number)).tolist():
             (seen,) = np.nonzero(number == index)
-            if len(seen):
-                there = np.take(rays, seen, axis=1)
-                painted, lit[seen] = _paint_plane(plane, camera, there, nearest[seen])
-                _put(colour, seen, painted)
-        (seen,) = np.nonzero(number == len(self.planes))
-        _put(colour, seen, _sky_colour(self.sky, np.take(rays, seen, axis=1)))
-        position = camera.position.astype(np.float32)[:, None]
-        return View(
-            colour=colour,
-            points=rays * nearest + position,
-            normals=np.take(np.ascontiguousarray(normals.T), number, axis=1),
-            lit=lit,
-        )
-
-
-def _put(into: _Floats, place: _Ints, values: _Floats) -> None:
-    """Write values [3, n] to places [n] of [3, M]; row by row, which is much faster."""
-    for row, value in zip(into, values, strict=True):
-        row[place] = value
+            there = rays if len(seen) == len(pixels) else np.take(rays, seen, axis=1)
+            if index < len(self.planes):
+                distance = _ONE / closeness.take(seen)
+                views.append(_paint_plane(self.planes[index], camera, seen, there, distance))
+            else:
+                dark = np.zeros(len(seen), np.float32)
+                colour = _sky_colour(self.sky, there)
+                views.append(View(seen, colour, there, (0.0, 1.0, 0.0), dark))
+        return views
 
 
 def _normal(plane: Plane) -> _Vector:
@@ -134,23 +129,32 @@ def _normal(plane: Plane) -> _Vector:
 
 
 def _dot(vector: _Vector, rays: _Floats) -> _Floats:
-    x, y, z = (np.float32(value) for value in vector)
-    product: _Floats = rays[0] * x + rays[1] * y + rays[2] * z
+    # floors are level and walls are upright: some factors are 0
+    factors = [
+        (np.float32(factor), ray) for factor, ray in zip(vector, rays, strict=True) if factor
+    ]
+    product: _Floats = factors[0][0] * factors[0][1]
+    for factor, ray in factors[1:]:
+        product += factor * ray
     return product
 
 
-def _offset(plane: Plane, camera: Camera, direction: _Vector) -> np.float32:
+def _offset(plane: Plane, camera: Camera, direction: _Vector) -> float:
     """How far the camera is from the plane's origin in a direction."""
-    away = (camera.position - np.array(plane.origin)).tolist()
-    return np.float32(away[0] * direction[0] + away[1] * direction[1] + away[2] * direction[2])
+    away = [
+        place - start for place, start in zip(camera.position.tolist(), plane.origin, strict=True)
+    ]
+    return float(away[0] * direction[0] + away[1] * direction[1] + away[2] * direction[2])
 
 
 def _on_plane(
     plane: Plane, camera: Camera, rays: _Floats, distance: _Floats
 ) -> tuple[_Floats, _Floats]:
     """Coordinates u and v, [M] each, of the points at some distances along rays."""
-    u: _Floats = _dot(plane.across, rays) * distance + _offset(plane, camera, plane.across)
-    v: _Floats = _dot(plane.up, rays) * distance + _offset(plane, camera, plane.up)
+    u, v = (_dot(direction, rays) for direction in (plane.across, plane.up))
+    for place, direction in ((u, plane.across), (v, plane.up)):
+        place *= distance
+        place += np.float32(_offset(plane, camera, direction))
     return u, v
 
 
@@ -158,40 +162,55 @@ def _meet(
     plane: Plane,
     camera: Camera,
     rays: _Floats,
-    nearest: _Floats,
-    number: npt.NDArray[np.int32],
+    closeness: _Floats,
+    number: npt.NDArray[np.int8],
     index: int,
 ) -> None:
-    """Note where a plane is nearer than what has been met, in place: distance and its number."""
-    normal = _normal(plane)
-    toward = -_dot(normal, rays)
-    distance = np.full_like(toward, _offset(plane, camera, normal))
-    distance /= np.maximum(toward, np.float32(1e-6))
-    closer = (toward > 1e-6) & (distance > 0) & (distance < nearest)
+    """Note where a plane is nearer than what has been met, in place.
+
+    Args:
+        plane: the plane.
+        camera: whose rays they are.
+        rays: [3, M]
+        closeness: [M], one by the distance along the ray of what is met there.
+        number: [M], of the plane that is met.
+        index: of this one.
+    """
+    height = _offset(plane, camera, _normal(plane))
+    if height <= 0:  # its back is not there
+        return
+    x, y, z = (-part / height for part in _normal(plane))
+    own = _dot((x, y, z), rays)
+    closer = own > closeness
     if plane.width is not None or plane.outline is not None:
         (pixels,) = np.nonzero(closer)
-        there = np.take(rays, pixels, axis=1)
-        u, v = _on_plane(plane, camera, there, distance[pixels])
+        u, v = _on_plane(plane, camera, np.take(rays, pixels, axis=1), _ONE / own.take(pixels))
         if plane.width is not None:
             closer[pixels] &= (u > 0) & (u < np.float32(plane.width))
         if plane.outline is not None:
             closer[pixels] &= outlined(plane.outline, u, v)
-    np.copyto(nearest, distance, where=closer)
-    number[closer] = index
+    np.copyto(closeness, own, where=closer)
+    np.copyto(number, np.int8(index), where=closer)
 
 
 def _paint_plane(
-    plane: Plane, camera: Camera, rays: _Floats, distance: _Floats
-) -> tuple[_Floats, _Floats]:
-    """Colour [3, M] and share of light [M] of a plane, where rays meet it at some distances."""
+    plane: Plane, camera: Camera, seen: _Ints, rays: _Floats, distance: _Floats
+) -> View:
+    """A plane, where rays [3, M] of the pixels `seen` [M] meet it at some distances."""
+    normal = _normal(plane)
     u, v = _on_plane(plane, camera, rays, distance)
-    slant = np.maximum(-_dot(_normal(plane), rays), np.float32(0.1))
-    footprint = (distance / (slant * np.float32(camera.focal))).astype(np.float32)
-    painted = colour_at(plane.texture, u, v, footprint)
-    lit = np.ones(len(distance), np.float32)
+    slant = np.maximum(-_dot(normal, rays), np.float32(0.1))
+    slant *= np.float32(camera.focal)
+    np.divide(distance, slant, out=slant)  # now what a pixel covers
+    painted = colour_at(plane.texture, u, v, slant)
+    lit = None
     for decor in plane.decor:
+        if decor.shines and lit is None:
+            lit = np.ones(len(distance), np.float32)
         decorate(decor, u, v, painted, lit)
-    return painted, lit
+    points = rays * distance
+    points += camera.position.astype(np.float32)[:, None]
+    return View(seen, painted, points, normal, lit)
 
 
 def _sky_colour(sky: Sky, rays: _Floats) -> _Floats:
@@ -221,30 +240,36 @@ class Picture:
     """Size of what is seen as a share of the largest cut that fits, 0..1; its place in 0..1."""
     flip: bool = False
 
-    def paint(self, camera: Camera, pixels: _Ints) -> View:
+    def paint(self, camera: Camera, pixels: _Ints) -> list[View]:
         """What the camera sees of it in some pixels, [M]: row x W + column of each."""
-        height, width = self.image.shape[:2]
-        scale = min(height / camera.height, width / camera.width) * self.crop[0]
-        rows = min(max(int(camera.height * scale), 1), height)
-        columns = min(max(int(camera.width * scale), 1), width)
-        top, left = int((height - rows) * self.crop[1]), int((width - columns) * self.crop[2])
-        cut = self.image[top : top + rows, left : left + columns]
-        image = resize(np.ascontiguousarray(cut), (camera.height, camera.width))
-        if self.flip:
-            image = image[:, ::-1]
-        rays = np.take(camera.rays().reshape(3, -1), pixels, axis=1)
+        image = _fitted(self, camera.height, camera.width)
+        rays = camera.rays_at(pixels)
         down = np.maximum(-rays[1], np.float32(1e-3))
         distance = np.minimum(np.float32(camera.position[1]) / down, np.float32(1000))
-        normals = np.zeros_like(rays)
-        normals[1] = 1
-        colour = np.ascontiguousarray(image.reshape(-1, 3)[pixels].T).astype(np.float32)
-        return View(
+        colour = np.ascontiguousarray(image.take(pixels, axis=0).T).astype(np.float32)
+        view = View(
+            which=np.arange(len(pixels)),
             colour=colour * np.float32(1 / 255),
             points=rays * distance + camera.position.astype(np.float32)[:, None],
-            normals=normals,
+            normal=(0.0, 1.0, 0.0),
             lit=(rays[1] < np.float32(-0.02)).astype(np.float32) * np.float32(0.8),
             relative=True,
         )
+        return [view]
+
+
+@lru_cache(maxsize=1)  # a picture is painted piece by piece
+def _fitted(picture: Picture, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """What is seen of a picture: [height x width, 3]."""
+    rows, columns = picture.image.shape[:2]
+    scale = min(rows / height, columns / width) * picture.crop[0]
+    high = min(max(int(height * scale), 1), rows)
+    wide = min(max(int(width * scale), 1), columns)
+    top, left = int((rows - high) * picture.crop[1]), int((columns - wide) * picture.crop[2])
+    cut = picture.image[top : top + high, left : left + wide]
+    if cut.shape[:2] != (height, width):
+        cut = resize(np.ascontiguousarray(cut), (height, width))
+    return np.ascontiguousarray(cut[:, ::-1] if picture.flip else cut).reshape(-1, 3)
 
 
 class Backgrounds:

@@ -6,7 +6,6 @@ It covers the left half of the body (x >= 0) and is open where x = 0.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -123,8 +122,11 @@ class Cage:
             return middles[key]
 
         for face, corners in list(self.faces.items()):
-            centre = np.mean([self.points[c] for c in corners], axis=0)
-            if len(corners) != 4 or not chosen(self.labels[face], centre):
+            if len(corners) != 4:
+                continue
+            a, b, c, d = (self.points[corner] for corner in corners)
+            centre = (a + b + c + d) / 4
+            if not chosen(self.labels[face], centre):
                 continue
             del self.faces[face]
             label = self.labels.pop(face)
@@ -138,14 +140,10 @@ class Cage:
             self.faces[face] = tuple(c for pair in pairs for c in pair if c is not None)
         return parents
 
-    def neighbours(self) -> list[list[int]]:
-        """Return the vertices that share an edge with each vertex, in ascending order."""
-        found: dict[int, set[int]] = defaultdict(set)
-        for corners in self.faces.values():
-            for a, b in _edges(corners):
-                found[a].add(b)
-                found[b].add(a)
-        return [sorted(found[i]) for i in range(len(self.points))]
+    def edges(self) -> list[_Edge]:
+        """Return every edge once, in ascending order."""
+        pairs = {(min(e), max(e)) for corners in self.faces.values() for e in _edges(corners)}
+        return sorted(pairs)
 
 
 def _edges(corners: tuple[int, ...]) -> list[_Edge]:

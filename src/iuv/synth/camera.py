@@ -27,21 +27,28 @@ def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> _Floats:
 
     Positive yaw turns z towards x, positive pitch turns y towards z, positive roll x towards y.
     """
-    result = np.eye(3)
+    rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     # (angle, the axis that turns, the axis that it turns towards)
     for angle, one, other in ((roll, 0, 1), (pitch, 1, 2), (yaw, 2, 0)):
-        turn = np.eye(3)
-        turn[one, one] = turn[other, other] = cos(radians(angle))
-        turn[other, one] = sin(radians(angle))
-        turn[one, other] = -sin(radians(angle))
-        result = np.stack([rotate(turn, column) for column in result.T], axis=1)
-    return np.round(result * _EXACT) / _EXACT
+        if angle:
+            c, s = cos(radians(angle)), sin(radians(angle))
+            pairs = list(zip(rows[one], rows[other], strict=True))
+            rows[one] = [c * a - s * b for a, b in pairs]
+            rows[other] = [s * a + c * b for a, b in pairs]
+    return np.round(np.array(rows) * _EXACT) / _EXACT
 
 
 def rotate(matrix: _Floats, points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """[3, 3] times [3, ...], element by element: BLAS rounds as the processor likes."""
     x, y, z = points
-    return np.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix.astype(points.dtype)])
+    if points.ndim == 1:
+        return np.array([first * x + second * y + third * z for first, second, third in matrix])
+    result = np.empty_like(points, order="C")
+    for into, (first, second, third) in zip(result, matrix.astype(points.dtype), strict=True):
+        np.multiply(first, x, out=into)
+        into += second * y
+        into += third * z
+    return result
 
 
 def focal_of_view(degrees: float, pixels: int) -> float:
@@ -101,11 +108,23 @@ class Camera:
 
     def rays(self) -> npt.NDArray[np.float32]:
         """World directions of all pixels: [3, H, W], a metre long along the optical axis."""
+        across, down = self._ray_parts()
+        return across[:, None, :] + down[:, :, None]
+
+    def rays_at(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The same for some pixels, [M]: row x W + column of each. [3, M]."""
+        rows = pixels // self.width
+        columns = pixels - rows * self.width
+        across, down = self._ray_parts()
+        rays = across.take(columns, axis=1)
+        rays += down.take(rows, axis=1)
+        return rays
+
+    def _ray_parts(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What a ray has from its column, [3, W], and from its row, [3, H]."""
         centre_x, centre_y = self.centre
         x = ((np.arange(self.width) - centre_x) / self.focal).astype(np.float32)
         y = ((np.arange(self.height) - centre_y) / self.focal).astype(np.float32)
         # to the world: the transposed rotation, row by row
-        right, down, ahead = self.to_camera.astype(np.float32)
-        return np.stack(
-            [right[i] * x[None, :] + (down[i] * y[:, None] + ahead[i]) for i in range(3)]
-        )
+        right, down, ahead = self.to_camera.astype(np.float32)[:, :, None]
+        return right * x, down * y + ahead

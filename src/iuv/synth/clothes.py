@@ -32,7 +32,14 @@ class Outfit:
 
     coat: Coat
     layers: list[Layer]
-    sheets: list[Sheet] = field(default_factory=list)
+    sheets: list[tuple[Sheet, Material]] = field(default_factory=list)
+    """What hangs free, and what it is made of."""
+
+    def materials(self) -> list[Material]:
+        """Return everything that is seen."""
+        worn = {material for _, material in self.sheets}
+        counts = np.bincount(self.coat.material)
+        return sorted(worn | {Material(number) for number in np.flatnonzero(counts).tolist()})
 
     def wear(self, where: Sides, layer: int, material: Material, how: Layer | None = None) -> None:
         """Put a garment on the triangles `where` [F], or only colour what is there already."""
@@ -87,9 +94,7 @@ def _chance(rng: np.random.Generator, *weighted: tuple[str, float]) -> str:
 
 
 def _paint_face(rng: np.random.Generator, outfit: Outfit, female: float, child: float) -> None:
-    head = _on(*_HEAD)
-    front = head & (_centres()[:, 2] > 0.03)
-    inside = {n: front & ~_above(n) for n in ("eye", "iris", "pupil", "lips", "brow", "lens")}
+    inside = _face()
     outfit.coat.material[inside["lips"]] = Material.LIPS
     outfit.coat.material[inside["brow"]] = Material.BROW
     outfit.coat.material[inside["eye"]] = Material.EYE_WHITE
@@ -97,7 +102,9 @@ def _paint_face(rng: np.random.Generator, outfit: Outfit, female: float, child: 
     outfit.coat.material[inside["eye"] & inside["pupil"]] = Material.PUPIL
     if female < -0.2 and child == 0 and rng.random() < 0.3:
         c = _centres()
-        beard = head & _above("beard") & (c[:, 1] > 0.862) & (c[:, 2] > 0.005) & ~inside["lips"]
+        beard = (
+            _on(*_HEAD) & _above("beard") & (c[:, 1] > 0.862) & (c[:, 2] > 0.005) & ~inside["lips"]
+        )
         full = Layer(0.003) if rng.random() < 0.5 else None
         outfit.wear(beard, _SOCK if full else _SKIN, Material.BEARD, full)
     if rng.random() < 0.06:
@@ -168,7 +175,7 @@ def _skirt(
     hips = _on(*_TORSO, *_THIGHS) & ~_above("belt") & _above("hips")
     outfit.wear(hips, layer, material, Layer(0.004, 0.8))
     flare = round(float(rng.uniform(0.02, 0.35)) / 0.04) * 0.04
-    outfit.sheets.append(skirt(0.572, round(hem / 0.02) * 0.02, flare, material))
+    outfit.sheets.append((skirt(0.572, round(hem / 0.02) * 0.02, flare), material))
 
 
 def _dress(rng: np.random.Generator, outfit: Outfit) -> None:
@@ -224,15 +231,22 @@ def _shoes(rng: np.random.Generator, outfit: Outfit) -> None:
 
 @lru_cache(maxsize=1)
 def _scalp() -> tuple[Sides, Floats]:
-    """Return [F] where hair grows, and [V] how far from its edge, 0..1."""
+    """Return [F] where hair grows, and [V] how thick it is: 0 at its edge, most at the crown."""
     template = body_template()
     height = LINES["hairline"].level(template.rest, template.rest)
-    return _on(*_HEAD) & _above("hairline"), np.clip(height / 0.022, 0, 1)
+    up = np.clip((template.rest[:, 1] - 0.93) / 0.07, 0, 1)
+    return _on(*_HEAD) & _above("hairline"), np.clip(height / 0.022, 0, 1) * (0.75 + 0.5 * up)
+
+
+@lru_cache(maxsize=1)
+def _face() -> dict[str, Sides]:
+    """Return [F] by feature: where it is."""
+    front = _on(*_HEAD) & (_centres()[:, 2] > 0.03)
+    return {n: front & ~_above(n) for n in ("eye", "iris", "pupil", "lips", "brow", "lens")}
 
 
 def _hair(rng: np.random.Generator, outfit: Outfit, female: float, child: float) -> None:
     where, depth = _scalp()
-    up = np.clip((body_template().rest[:, 1] - 0.93) / 0.07, 0, 1)
     long = 0.75 * (1 + female) / 2 + 0.05
     style = _chance(
         rng, ("bald", 0.05 * (female < 0) * (child == 0)), ("buzz", 0.12 * (1 - female) / 2 + 0.01),
@@ -243,8 +257,7 @@ def _hair(rng: np.random.Generator, outfit: Outfit, female: float, child: float)
         style, rng.uniform(0.006, 0.014)
     )
     if style != "bald":
-        thickness = 0.001 + thick * depth * (0.75 + 0.5 * up)
-        outfit.wear(where, _HAIR, Material.HAIR, Layer(thickness, 0.3))
+        outfit.wear(where, _HAIR, Material.HAIR, Layer(0.001 + thick * depth, 0.3))
     hat = rng.random() < 0.12
     sheets: dict[str, Callable[[], Sheet]] = {
         "long": lambda: long_hair(round(rng.uniform(0.72, 0.87), 2), 1.0),
@@ -252,7 +265,7 @@ def _hair(rng: np.random.Generator, outfit: Outfit, female: float, child: float)
         "bun": lambda: bun(round(rng.uniform(0.016, 0.026), 3), round(rng.uniform(0.93, 0.98), 2)),
     }
     if style in sheets:
-        outfit.sheets.append(sheets[style]())
+        outfit.sheets.append((sheets[style](), Material.HAIR))
     if hat:
         _hat(rng, outfit, thick)
 
@@ -262,4 +275,5 @@ def _hat(rng: np.random.Generator, outfit: Outfit, hair: float) -> None:
     thickness = {"helmet": 0.020}.get(kind, 0.006) + min(hair, 0.012) * 0.8
     outfit.wear(_on(*_HEAD) & _above("hat"), _HAT, Material.HAT, Layer(thickness, 0.6))
     if kind in ("cap", "hat"):
-        outfit.sheets.append(brim(round(rng.uniform(0.035, 0.05), 3), kind == "hat"))
+        peak = brim(round(rng.uniform(0.035, 0.05), 3), kind == "hat")
+        outfit.sheets.append((peak, Material.HAT))

@@ -41,7 +41,7 @@ __all__ = ["ANNOTATIONS", "DatasetError", "Recipe", "Sample", "SampleWriter", "c
 ANNOTATIONS = "annotations.json"
 
 _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
-_GENERATION = 1  # grows whenever the same seed and number give another picture
+_GENERATION = 2  # grows whenever the same seed and number give another picture
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
 _SMALLEST_SIDE = 32

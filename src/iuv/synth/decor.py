@@ -45,8 +45,11 @@ class Decor:
         return self.kind in ("window", "lamp")
 
 
-def decorate(decor: Decor, u: _Floats, v: _Floats, colour: _Floats, lit: _Floats) -> None:
-    """Draw a decoration over the colour [3, M] and the light's share [M] of a plane, in place."""
+def decorate(decor: Decor, u: _Floats, v: _Floats, colour: _Floats, lit: _Floats | None) -> None:
+    """Draw a decoration over the colour [3, M] and the light's share [M] of a plane, in place.
+
+    Nothing shines where no share is given.
+    """
     left, low, right, high = (np.float32(value) for value in decor.box)
     (inside,) = np.nonzero((u > left) & (u < right) & (v > low) & (v < high))
     if not len(inside):
@@ -59,7 +62,7 @@ def decorate(decor: Decor, u: _Floats, v: _Floats, colour: _Floats, lit: _Floats
         inside, drawn = inside[glass], np.take(drawn, glass, axis=1)
     for into, value in zip(colour, drawn, strict=True):
         into[inside] = value
-    if decor.shines:
+    if decor.shines and lit is not None:
         lit[inside] = 0
 
 

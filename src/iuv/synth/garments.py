@@ -44,9 +44,9 @@ class Dressed:
     """A body with clothes on, in the rest pose."""
 
     points: Floats
-    """[W, 3]"""
+    """[3, W]: those of the body in their order, then what hems need besides."""
     base: npt.NDArray[np.int64]
-    """[W], the vertex of the bare body below."""
+    """[W - V]: the vertex of the bare body below each of the latter."""
     faces: Ints
     """The body's F triangles in their order, then the hems of garments."""
     source: npt.NDArray[np.int64]
@@ -59,13 +59,15 @@ class _Edges(NamedTuple):
     """E edges between two triangles each."""
 
     faces: npt.NDArray[np.int64]
-    """[E, 2]"""
+    """[2, E]"""
     corners: npt.NDArray[np.int64]
-    """[E, 2]: where the edge begins in each of them; it runs backwards in the second."""
+    """[2, E]: where the edge begins in each of them; it runs backwards in the second."""
     ends: npt.NDArray[np.int64]
-    """[E, 2], vertices."""
-    face_of: npt.NDArray[np.int64]
-    """[V]: one of the triangles around each vertex."""
+    """[2, E], vertices."""
+    around: npt.NDArray[np.int64]
+    """[3 F]: the corners of triangles, 3 x triangle + 0..2, vertex by vertex."""
+    start: npt.NDArray[np.int64]
+    """[V + 1]: where those of each vertex begin."""
 
 
 @lru_cache(maxsize=1)
@@ -77,10 +79,10 @@ def _edges() -> _Edges:
     order = np.argsort(forth)
     partner = order[np.searchsorted(forth[order], back)]
     first = np.nonzero(there[:, 0] < there[:, 1])[0]
-    pairs = np.stack([first, partner[first]], axis=1)
-    face_of = np.zeros(count, np.int64)
-    face_of[faces.ravel()] = np.repeat(np.arange(len(faces)), 3)
-    return _Edges(pairs // 3, pairs % 3, there[first], face_of)
+    pairs = np.stack([first, partner[first]])
+    around = np.argsort(faces.ravel(), kind="stable")
+    start = np.searchsorted(faces.ravel()[around], np.arange(count + 1))
+    return _Edges(pairs // 3, pairs % 3, np.ascontiguousarray(there[first].T), around, start)
 
 
 def dress(
@@ -89,62 +91,90 @@ def dress(
     """Return the body with every layer moved off it.
 
     Args:
-        points: [V, 3], the bare body in the rest pose.
-        soft: [V, 3], the same without its details, for loose layers.
-        directions: [V, 3], unit vectors to the outside.
+        points: [3, V], the bare body in the rest pose.
+        soft: [3, V], the same without its details, for loose layers.
+        directions: [3, V], unit vectors to the outside.
         coat: which layer covers what.
         layers: by number; the first is the skin.
     """
     template, edges = body_template(), _edges()
-    pair = coat.layer[edges.faces]
-    steps = np.nonzero(pair[:, 0] != pair[:, 1])[0]
-    split, ends = np.unique(edges.ends[steps], return_inverse=True)  # the vertices on hems
-    ends = ends.reshape(-1, 2)
-    there = np.zeros((len(layers), len(split)), bool)  # which layers they have
-    for side in range(2):
-        for end in range(2):
-            there[pair[steps, side], ends[:, end]] = True
-    lowest = coat.layer[edges.face_of].astype(np.int64)
+    count = points.shape[1]
+    first, second = (coat.layer.take(face) for face in edges.faces)
+    (steps,) = np.nonzero(first != second)
+    ends = edges.ends.take(steps, axis=1)
+    on_hem = np.zeros(count, bool)
+    on_hem[ends] = True
+    (split,) = np.nonzero(on_hem)
+    place = np.zeros(count, np.int64)
+    place[split] = np.arange(len(split))
+    ends = place.take(ends)
+    there = np.zeros((len(layers), len(split)), bool)  # which layers vertices on hems have
+    for side in (first, second):
+        there[side.take(steps), ends] = True
+    lowest = coat.layer.take(edges.around.take(edges.start[:-1]) // 3).astype(np.int64)
     lowest[split] = there.argmax(axis=0)
     there[lowest[split], np.arange(len(split))] = False
     level, which = np.nonzero(there)
     base = split[which]
     numbers = np.tile(split, (len(layers), 1))
-    numbers[level, which] = len(points) + np.arange(len(base))
-    place = np.full(len(points), -1)
-    place[split] = np.arange(len(split))
+    numbers[level, which] = count + np.arange(len(base))
     faces = template.faces.copy()
-    face, corner = np.nonzero(place[faces] >= 0)
-    faces[face, corner] = numbers[coat.layer[face], place[faces[face, corner]]]
+    corners, owner = _corners(edges, split)
+    faces.reshape(-1)[corners] = numbers[coat.layer.take(corners // 3), owner]
     hems = _hems(edges, coat.layer, numbers, there, _Steps(steps, ends))
     uv = template.corner_uv[hems.source[:, None], hems.corners]
-    body = _moved(points, soft, directions, layers, lowest, np.arange(len(points)))
-    above = _moved(points[base], soft[base], directions[base], layers, level, base)
+    body = _moved(points, soft, directions, _thickness(layers, lowest, None), layers, lowest)
+    points, soft, directions = (part.take(base, axis=1) for part in (points, soft, directions))
+    above = _moved(points, soft, directions, _thickness(layers, level, base), layers, level)
     return Dressed(
-        points=np.concatenate([body, above]),
-        base=np.concatenate([np.arange(len(points)), base]),
-        faces=np.concatenate([faces, hems.faces]).astype(np.int32),
+        points=np.concatenate([body, above], axis=1),
+        base=base,
+        faces=np.concatenate([faces, hems.faces.astype(np.int32)]),
         source=np.concatenate([np.arange(len(faces)), hems.source]),
         corner_uv=np.concatenate([template.corner_uv, uv]),
     )
+
+
+def _corners(
+    edges: _Edges, vertices: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return all corners of triangles at some vertices, and the index of the vertex of each."""
+    start = edges.start.take(vertices)
+    counts = edges.start.take(vertices + 1) - start
+    owner = np.repeat(np.arange(len(vertices)), counts)
+    shift = np.repeat(start - np.cumsum(counts) + counts, counts)
+    return edges.around.take(shift + np.arange(len(owner))), owner
+
+
+def _thickness(
+    layers: list[Layer],
+    level: npt.NDArray[np.int64],
+    base: npt.NDArray[np.int64] | None,
+) -> Floats:
+    """Return how far off the body vertices of some layers lie; base None: all vertices."""
+    plain = [0.0 if isinstance(t, np.ndarray) else t for t, _ in layers]
+    thickness: Floats = np.array(plain).take(level)
+    for number, layer in enumerate(layers):
+        if isinstance(layer.thickness, np.ndarray):
+            (own,) = np.nonzero(level == number)
+            thickness[own] = layer.thickness.take(own if base is None else base[own])
+    return thickness
 
 
 def _moved(
     points: Floats,
     soft: Floats,
     directions: Floats,
+    thickness: Floats,
     layers: list[Layer],
     level: npt.NDArray[np.int64],
-    base: npt.NDArray[np.int64],
 ) -> Floats:
-    plain = [0.0 if isinstance(t, np.ndarray) else t for t, _ in layers]
-    thickness = np.array(plain)[level]
-    for number, layer in enumerate(layers):
-        if isinstance(layer.thickness, np.ndarray):
-            (own,) = np.nonzero(level == number)
-            thickness[own] = layer.thickness[base[own]]
-    loose = np.array([layer.loose for layer in layers])[level]
-    return points + loose[:, None] * (soft - points) + thickness[:, None] * directions
+    loose = np.array([layer.loose for layer in layers]).take(level)
+    moved: Floats = soft - points
+    moved *= loose
+    moved += points
+    moved += thickness * directions
+    return moved
 
 
 class _Steps(NamedTuple):
@@ -153,7 +183,7 @@ class _Steps(NamedTuple):
     edges: npt.NDArray[np.int64]
     """[n]"""
     ends: npt.NDArray[np.int64]
-    """[n, 2], 0..h-1."""
+    """[2, n], 0..h-1."""
 
 
 class _Hems(NamedTuple):
@@ -183,13 +213,14 @@ def _hems(
         there: [L, h], whether a layer other than the lowest has this vertex.
         steps: where.
     """
-    face, corner = edges.faces[steps.edges], edges.corners[steps.edges]
-    outer = np.where(layer[face[:, 0]] > layer[face[:, 1]], 0, 1)
-    row = np.arange(len(outer))
-    source, start = face[row, outer], corner[row, outer]
+    face = edges.faces.take(steps.edges, axis=1)
+    corner = edges.corners.take(steps.edges, axis=1)
+    first = layer.take(face[0]) > layer.take(face[1])  # whether the first one is above the other
+    source, other = np.where(first, face, face[::-1])
+    start = np.where(first, corner[0], corner[1])
     end = (start + 1) % 3
-    high, low = layer[source], layer[face[row, 1 - outer]]
-    a, b = np.where(outer == 0, steps.ends.T, steps.ends.T[::-1])
+    high, low = layer.take(source), layer.take(other)
+    a, b = np.where(first, steps.ends, steps.ends[::-1])
     above, below = (numbers[high, a], numbers[high, b]), (numbers[low, a], numbers[low, b])
     faces = [
         np.stack([above[1], above[0], below[0]], axis=1),
@@ -201,6 +232,8 @@ def _hems(
     for side, vertex in enumerate((a, b)):
         last = below[side].copy()
         for level in range(1, len(numbers)):
+            if not there[level].any():
+                continue
             (own,) = np.nonzero((low < level) & (level < high) & there[level, vertex])
             middle = numbers[level, vertex[own]]
             pair = [last[own], above[side][own]]

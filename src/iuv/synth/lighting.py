@@ -35,8 +35,8 @@ __all__ = [
 _Points = npt.NDArray[np.float64]
 _Floats = npt.NDArray[np.float32]
 
-_TEXEL = 0.025  # metres: vertices of bodies are closer, so that splats close the surface
-_LARGEST = 160  # texels along a side of a shadow map
+_TEXEL = 0.04  # metres: vertices of bodies are closer, so that splats close the surface
+_LARGEST = 112  # texels along a side of a shadow map
 _GRAZING = 0.15  # light from lower than this comes from here, where it meets the ground
 _LIFT = 0.03  # metres
 _FAR = 1000.0  # metres: from there, the light's rays are as good as parallel
@@ -99,20 +99,39 @@ class ShadowMap:
 
     def visibility(self, points: _Floats) -> _Floats:
         """How much of the light arrives at points [3, M]: [M] in 0..1."""
-        across, up, towards = rotate(self.to_light, points)
         height, width = self.shape
-        scale = (1 / self.texel).astype(np.float32)
-        column = np.floor((across - np.float32(self.origin[0])) * scale[0]).astype(np.int32)
-        row = np.floor((up - np.float32(self.origin[1])) * scale[1]).astype(np.int32)
-        (inside,) = np.nonzero((column >= 0) & (column < width) & (row >= 0) & (row < height))
+        column, row = (
+            _along(
+                self.to_light[axis] / self.texel[axis], points, self.origin[axis] / self.texel[axis]
+            )
+            for axis in range(2)
+        )
+        (inside,) = np.nonzero(
+            (column >= 0) & (column < np.float32(width)) & (row >= 0) & (row < np.float32(height))
+        )
         result = np.ones(points.shape[1], np.float32)
-        place = row.take(inside) * np.int32(width) + column.take(inside)
-        behind = np.maximum(self.mean.take(place) - towards.take(inside) - np.float32(self.bias), 0)
-        spread = self.variance.take(place) + np.float32(1e-4)
+        if not len(inside):
+            return result
+        place = row.take(inside).astype(np.int32)
+        place *= width
+        place += column.take(inside).astype(np.int32)
+        towards = _along(self.to_light[2], points.take(inside, axis=1), -self.bias)
+        behind = np.maximum(self.mean.take(place) - towards, 0)
+        spread = self.variance.take(place)
+        spread += np.float32(1e-4)
         visible = spread / (spread + behind * behind)
         # the bound leaks light where several surfaces overlap: its lower part is cut off
         result[inside] = np.maximum(visible * np.float32(1.25) - np.float32(0.25), 0)
         return result
+
+
+def _along(direction: _Points, points: _Floats, start: float) -> _Floats:
+    """[M]: how far points [3, M] lie from a start in a direction [3], in multiples of it."""
+    total = np.full(points.shape[1], -start, np.float32)
+    for factor, axis in zip(direction.tolist(), points, strict=True):
+        if factor:  # many lights come from straight above
+            total += np.float32(factor) * axis
+    return total
 
 
 def _basis(direction: tuple[float, float, float]) -> _Points:
@@ -134,16 +153,30 @@ def _basis(direction: tuple[float, float, float]) -> _Points:
 
 
 def _box_blur(cells: _Points, radius: int) -> _Points:
-    """The mean of a square of 2 × radius + 1 cells, twice: nearly a Gaussian."""
-    for axis in (0, 1, 0, 1):
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (radius + 1, radius)
-        sums = np.cumsum(np.pad(cells, padding, mode="edge"), axis=axis)
-        length = sums.shape[axis]
-        after = np.take(sums, range(2 * radius + 1, length), axis=axis)
-        cells = (after - np.take(sums, range(length - 2 * radius - 1), axis=axis)) / (
-            2 * radius + 1
+    """The mean of a square of 2 x radius + 1 cells of [n, H, W], twice: nearly a Gaussian."""
+    for axis in (1, 2, 1, 2):
+        size = cells.shape[axis]
+        around = np.clip(np.arange(-radius - 1, size + radius), 0, size - 1)
+        sums = np.moveaxis(np.cumsum(cells.take(around, axis=axis), axis=axis), axis, 0)
+        mean = (sums[2 * radius + 1 :] - sums[: -2 * radius - 1]) / (2 * radius + 1)
+        cells = np.moveaxis(mean, 0, axis)
+    return cells
+
+
+def _doubled(cells: _Floats) -> _Floats:
+    """Twice as many cells of [n, H, W] in both directions, by linear interpolation."""
+    for axis in (1, 2):
+        size = cells.shape[axis]
+        around = cells.take(np.clip(np.arange(-1, size + 1), 0, size - 1), axis=axis)
+        around, most = np.moveaxis(around, axis, 0), np.float32(0.75) * np.moveaxis(cells, axis, 0)
+        around *= np.float32(0.25)
+        finer = np.empty(
+            [side * (1 + (k == axis)) for k, side in enumerate(cells.shape)], np.float32
         )
+        into = np.moveaxis(finer, axis, 0)
+        np.add(most, around[:-2], out=into[0::2])
+        np.add(most, around[2:], out=into[1::2])
+        cells = finer
     return cells
 
 
@@ -166,10 +199,11 @@ def cast(casters: Casters, direction: tuple[float, float, float], softness: floa
     width, height = (min(int(side / _TEXEL) + 1, _LARGEST) for side in extent)
     texel = extent / np.array([width, height])
     origin = low[:2] - margin
-    rows, columns = np.mgrid[0:height, 0:width] + 0.5
-    across, up = columns * texel[0] + origin[0], rows * texel[1] + origin[1]
+    across = (np.arange(width) + 0.5) * texel[0] + origin[0]
+    up = (np.arange(height) + 0.5) * texel[1] + origin[1]
     # where nothing stands in the way, the light reaches the ground
-    nearest = -(across * basis[0, 1] + up * basis[1, 1]) / max(basis[2, 1], _GRAZING)
+    lowest = across * basis[0, 1] + (up * basis[1, 1])[:, None]
+    nearest = lowest / -max(basis[2, 1], _GRAZING)
     column = ((points[0] - origin[0]) / texel[0]).astype(np.int64)
     row = ((points[1] - origin[1]) / texel[1]).astype(np.int64)
     np.maximum.at(nearest.reshape(-1), row * width + column, points[2])
@@ -178,15 +212,17 @@ def cast(casters: Casters, direction: tuple[float, float, float], softness: floa
             nearest, (corners[:2] - origin[:, None]) / texel[:, None], corners[2], casters
         )
     radius = tuple(max(int(softness / side + 0.5), 1) for side in texel)
-    mean = _box_blur(nearest, max(radius))
-    variance = np.maximum(_box_blur(nearest * nearest, max(radius)) - mean * mean, 0)
+    blurred, square = _box_blur(np.stack([nearest, nearest * nearest]), max(radius))
+    variance = np.maximum(square - blurred * blurred, 0)
+    # finer by interpolation, so that shadows have no steps although the nearest texel will do
+    mean, variance = _doubled(np.stack([blurred, variance]).astype(np.float32))
     return ShadowMap(
         to_light=basis,
         origin=origin,
-        texel=texel,
-        mean=mean.astype(np.float32).ravel(),
-        variance=variance.astype(np.float32).ravel(),
-        shape=(height, width),
+        texel=texel / 2,
+        mean=mean.ravel(),
+        variance=variance.ravel(),
+        shape=(2 * height, 2 * width),
         bias=0.02 + 0.5 * float(texel.max()) / max(basis[2, 1], _GRAZING),
     )
 
@@ -226,15 +262,19 @@ def irradiance(
     # a little off the surface, or it would shadow itself
     lifted = points + normals * np.float32(_LIFT)
     upward = np.float32(0.5) + np.float32(0.5) * normals[1]
-    open_sky = np.ones(points.shape[1], np.float32)
+    above, below = upward, 1 - upward
     if maps[0] is not None:
-        open_sky -= np.float32(lighting.occlusion) * (1 - maps[0].visibility(lifted))
-    above, below = upward * open_sky, (1 - upward) * (np.float32(0.4) + np.float32(0.6) * open_sky)
+        dark = (maps[0].visibility(lifted) - 1) * np.float32(lighting.occlusion)
+        above = upward * (1 + dark)
+        below = below * (1 + dark * np.float32(0.6))
     total: _Floats = _column(lighting.sky) * above + _column(lighting.bounce) * below
+    if total.shape[1] < points.shape[1]:
+        total = np.repeat(total, points.shape[1], axis=1)
     for light, shadow in zip(lighting.lights, maps[1:], strict=True):
-        x, y, z = (np.float32(value) for value in light.direction)
-        facing = normals[0] * x + normals[1] * y + normals[2] * z
-        share = np.maximum((facing + soft) / (1 + soft), 0).astype(np.float32)
+        share = _along(np.array(light.direction), normals, 0.0)
+        share += soft
+        np.maximum(share, 0, out=share)
+        share /= np.float32(1) + soft
         if shadow is not None:
             share = share * shadow.visibility(lifted)
         total += _column(light.colour) * share
@@ -256,21 +296,21 @@ def shine(
     Returns:
         [3, M] linear light to be added.
     """
-    cosine = np.clip(normals[0] * to_eye[0] + normals[1] * to_eye[1] + normals[2] * to_eye[2], 0, 1)
-    rim = 1 - cosine
+    rim = 1 - np.clip(_dot(normals, to_eye), 0, 1)
     rim *= rim
     rim *= rim  # Schlick's fifth power, but the fourth is two products
     total: _Floats = arriving * (np.float32(0.35) * rim * gloss)
     for light in lighting.lights:
         half = to_eye + _column(light.direction)
-        length = np.sqrt(half[0] * half[0] + half[1] * half[1] + half[2] * half[2])
-        aligned = normals[0] * half[0] + normals[1] * half[1] + normals[2] * half[2]
-        aligned = np.clip(aligned / np.maximum(length, np.float32(1e-6)), 0, 1)
+        aligned = _dot(normals, half)
+        aligned /= np.maximum(np.sqrt(_dot(half, half)), np.float32(1e-6))
+        np.clip(aligned, 0, 1, out=aligned)
         for _ in range(4):  # to the power of 16
             aligned *= aligned
         # glossy surfaces have small, strong highlights: once more to the power of 2
         peak = aligned + gloss * (aligned * aligned * 2 - aligned)
-        total += _column(light.colour) * (peak * gloss * np.float32(0.5))
+        peak *= gloss * np.float32(0.5)
+        total += _column(light.colour) * peak
     return total
 
 
@@ -349,3 +389,10 @@ def _under(
 
 def _column(colour: tuple[float, float, float]) -> _Floats:
     return np.array(colour, np.float32)[:, None]
+
+
+def _dot(one: _Floats, other: _Floats) -> _Floats:
+    total: _Floats = one[0] * other[0]
+    total += one[1] * other[1]
+    total += one[2] * other[2]
+    return total

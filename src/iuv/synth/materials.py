@@ -3,13 +3,13 @@
 A pattern is a solid texture: it depends on where a point lies in the rest pose, so it needs no
 unwrapping, is the same on both sides of a seam, and tells nothing about the charts' borders.
 
-M: points. Colours are sRGB in 0..1. Lengths are in body heights of the rest pose.
+M: points; P: patterns. Colours are sRGB in 0..1. Lengths are in body heights of the rest pose.
 """
 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -28,6 +28,7 @@ __all__ = [
     "sample_colour",
     "sample_hair",
     "sample_skin",
+    "wrinkled",
 ]
 
 Colour: TypeAlias = tuple[float, float, float]
@@ -36,8 +37,10 @@ PatternKind: TypeAlias = Literal[
 ]
 _Floats = npt.NDArray[np.float32]
 _Index = npt.NDArray[np.int32]
+_Which = npt.NDArray[np.int16]
 
 _IS_ARM = np.isin(np.arange(25), (3, 4, *range(15, 23)))
+_WRINKLES = ((75.0, 0.6), (210.0, 0.4))  # cells of noise per body height, and their share
 _SHOULDER = (0.10, 0.79)  # x and y of the shoulder in the rest pose
 
 
@@ -173,43 +176,70 @@ _KINDS: dict[str, Callable[[Pattern, _Floats], _Index]] = {
 }
 
 
-def _brightness(pattern: Pattern, rest: _Floats) -> _Floats:
+def _column(patterns: Sequence[Pattern], field: str) -> _Floats:
+    """[P]: a number of every pattern; [3, P] of fields that have three."""
+    return np.array([getattr(pattern, field) for pattern in patterns], np.float32).T
+
+
+def _brightness(patterns: Sequence[Pattern], which: _Which, rest: _Floats) -> _Floats:
     """[M]: what mottling and grain multiply the colour by."""
-    gain = np.ones(rest.shape[1], np.float32)
-    start = np.array(pattern.offset, np.float32)[:, None] * VOLUME_PERIOD
-    if pattern.mottle:
-        spots = volume(1)[0].take(cell_index(rest * np.float32(200) + start))
-        gain += spots * np.float32(pattern.mottle / 127)
-    if pattern.grain:
-        fine = volume(1)[1].take(cell_index(rest * np.float32(4000) + start))
-        gain += fine * np.float32(pattern.grain / 127)
+    start = (_column(patterns, "offset") * VOLUME_PERIOD).take(which, axis=1)
+    gain = np.ones(len(which), np.float32)
+    for channel, (field, cells) in enumerate((("mottle", 200), ("grain", 4000))):
+        strength = _column(patterns, field) * np.float32(1 / 127)
+        if strength.any():
+            spots = volume(1)[channel].take(cell_index(rest * np.float32(cells) + start))
+            gain += spots * strength.take(which)
     return gain
 
 
-def evaluate(pattern: Pattern, rest: _Floats, part: npt.NDArray[np.uint8]) -> _Floats:
-    """The colour of points on a surface.
+def _drawn(pattern: Pattern, rest: _Floats, part: npt.NDArray[np.uint8]) -> _Floats:
+    """[3, M]: the colour of a pattern that is not plain, before it is made brighter or darker."""
+    colours = np.array(pattern.colours, np.float32).T
+    if pattern.kind == "heather":
+        mix = volume(2)[0].take(cell_index(rest * np.float32(8 / pattern.period)))
+        share = mix * np.float32(0.5 / 127) + np.float32(0.5)
+        mixed: _Floats = colours[:, :1] + (colours[:, -1:] - colours[:, :1]) * share
+        return mixed
+    index = _KINDS[pattern.kind](pattern, _garment_position(rest, part))
+    return np.take(colours, index % np.int32(colours.shape[1]), axis=1)
+
+
+def evaluate(
+    patterns: Sequence[Pattern], which: _Which, rest: _Floats, part: npt.NDArray[np.uint8]
+) -> _Floats:
+    """The colour of points on surfaces.
 
     Args:
-        pattern: how it looks.
+        patterns: how surfaces look.
+        which: [M] the pattern of each point.
         rest: [3, M] positions in the rest pose.
         part: [M] chart of each point, 0..24: patterns turn with the arms.
 
     Returns:
         [3, M] sRGB in 0..1.
     """
-    colours = np.array(pattern.colours, np.float32).T
-    if pattern.kind in _KINDS:
-        index = _KINDS[pattern.kind](pattern, _garment_position(rest, part))
-        colour = np.take(colours, index % np.int32(colours.shape[1]), axis=1)
-    else:
-        colour = np.repeat(colours[:, :1], rest.shape[1], axis=1)
-    if pattern.kind == "heather":
-        mix = volume(2)[0].take(cell_index(rest * np.float32(8 / pattern.period)))
-        share = mix * np.float32(0.5 / 127) + np.float32(0.5)
-        colour += (colours[:, -1:] - colour) * share
-    if pattern.mottle or pattern.grain:
-        colour *= _brightness(pattern, rest)
+    ground = np.array([pattern.colours[0] for pattern in patterns], np.float32).T
+    colour: _Floats = ground.take(which, axis=1)
+    for number in np.flatnonzero(np.bincount(which, minlength=len(patterns))).tolist():
+        if patterns[number].kind != "plain":
+            (own,) = np.nonzero(which == number)
+            drawn = _drawn(patterns[number], rest.take(own, axis=1), part.take(own))
+            for row, value in zip(colour, drawn, strict=True):
+                row[own] = value
+    colour *= _brightness(patterns, which, rest)
     return np.clip(colour, 0, 1, out=colour)
+
+
+def wrinkled(patterns: Sequence[Pattern], which: _Which, rest: _Floats, normals: _Floats) -> None:
+    """Tilt normals [3, M], in place, as folds of cloth would; the rest as for `evaluate`."""
+    folds = _column(patterns, "folds") * np.float32(1 / 127)
+    if not folds.any():
+        return
+    strength = folds.take(which)
+    for cells, share in _WRINKLES:
+        slope = volume(0).take(cell_index(rest * np.float32(cells)), axis=1)
+        normals += slope * (strength * np.float32(share))
 
 
 # --- sampling -----------------------------------------------------------------------------------
@@ -230,8 +260,8 @@ _SKIN: tuple[Colour, ...] = (
 _HAIR: tuple[Colour, ...] = (
     (0.06, 0.05, 0.05), (0.12, 0.09, 0.07), (0.20, 0.14, 0.10), (0.30, 0.21, 0.14),
     (0.42, 0.30, 0.19), (0.60, 0.46, 0.29), (0.76, 0.64, 0.44), (0.45, 0.20, 0.10),
-    (0.55, 0.54, 0.52), (0.85, 0.84, 0.82),
 )  # fmt: skip
+_GREY: tuple[Colour, ...] = ((0.40, 0.39, 0.38), (0.58, 0.57, 0.55), (0.85, 0.84, 0.82))
 
 
 def _jitter(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
@@ -272,10 +302,18 @@ def sample_skin(rng: np.random.Generator) -> Pattern:
     )
 
 
-def sample_hair(rng: np.random.Generator) -> Pattern:
-    """Hair: mostly natural, one in twenty dyed, with strands."""
-    dyed = rng.random() < 0.05
-    colour = sample_colour(rng) if dyed else _pick(rng, _HAIR, 0.2)
+def sample_hair(rng: np.random.Generator, *, grey: float = 0.0) -> Pattern:
+    """Hair: mostly natural, one in twenty dyed, with strands.
+
+    Args:
+        rng: random numbers.
+        grey: the share of grey and white.
+    """
+    chance = rng.random()
+    if chance < 0.05:
+        colour = sample_colour(rng)
+    else:
+        colour = _pick(rng, _GREY if chance > 1 - grey else _HAIR, 0.2)
     red, green, blue = (min(value * 1.5 + 0.03, 1.0) for value in colour)
     return Pattern(
         colours=(colour, (red, green, blue)),

@@ -69,9 +69,12 @@ def field_at(
 ) -> _Floats:
     """A field of `field` at positions [...], in cells: the nearest one, [...] in 0..1."""
     wrap = FIELD_PERIOD - 1
-    column = np.floor(x).astype(np.int32) & wrap
-    row = np.floor(y).astype(np.int32) & wrap
-    result: _Floats = cells.take(row * np.int32(FIELD_PERIOD) + column)
+    column = np.floor(x).astype(np.int32)
+    column &= wrap
+    row = np.floor(y).astype(np.int32)
+    row &= wrap
+    row *= FIELD_PERIOD
+    result: _Floats = cells.take(row + column)
     return result
 
 
@@ -102,7 +105,10 @@ def volume(index: int) -> npt.NDArray[np.int8]:
 
 def cell_index(position: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int32]:
     """Where positions [3, M], in cells, lie in the arrays of `volume`: [M]."""
-    wrap = VOLUME_PERIOD - 1
-    x, y, z = (np.floor(axis).astype(np.int32) & wrap for axis in position)
-    index: npt.NDArray[np.int32] = (x * VOLUME_PERIOD + y) * VOLUME_PERIOD + z
+    cells = np.floor(position).astype(np.int32)
+    cells &= VOLUME_PERIOD - 1
+    index: npt.NDArray[np.int32] = cells[0]
+    for axis in cells[1:]:
+        index *= VOLUME_PERIOD
+        index += axis
     return index

@@ -5,13 +5,12 @@ V: vertices; J: joints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix, vstack
 
 from iuv.synth.actions import sample_pose
 from iuv.synth.body import body_template, vertex_normals
@@ -21,12 +20,13 @@ from iuv.synth.materials import Pattern, plain, sample_cloth, sample_hair, sampl
 from iuv.synth.mesh import ChartedMesh, Floats, Material
 from iuv.synth.poses import Pose, rotations
 from iuv.synth.shapes import AVERAGE, Shape, sample_shape
-from iuv.synth.skeleton import JOINT_NAMES, Posed, pose
+from iuv.synth.skeleton import JOINT_NAMES, blended, stretched, turn
 
 __all__ = ["Person3D", "make_person", "rest_body", "sample_palette", "sample_person"]
 
 _GRID = 2.0**16  # per metre: what is left of differences in rounding between machines
-_SMOOTHINGS = 12
+_SMOOTHINGS = 6
+_GREY = 0.07  # of adults have grey or white hair
 _FACE = ((0.0, 0.9145, 0.080), (0.018, 0.9345, 0.058), (-0.018, 0.9345, 0.058),
          (0.052, 0.9225, 0.0), (-0.052, 0.9225, 0.0))  # fmt: skip
 """Nose, left eye, right eye, left ear, right ear in the rest pose."""
@@ -60,9 +60,9 @@ class _Forms:
 
     names: tuple[str, ...]
     points: Floats
-    """[1 + figures, V, 6]: position, and position of the smooth body."""
+    """[1 + figures, 6, V]: position, and position of the smooth body."""
     directions: Floats
-    """[V, 3]"""
+    """[3, V]"""
     landmarks: npt.NDArray[np.int64]
     """[5] vertices of `_FACE`."""
 
@@ -82,20 +82,20 @@ def _forms() -> _Forms:
             soft = template.smoother @ soft
         # Only in and out: along the surface, smoothing would pull hems out of line.
         depth = ((soft - points) * directions).sum(axis=1, keepdims=True)
-        return np.concatenate([points, points + depth * directions], axis=1)
+        return np.concatenate([points, points + depth * directions], axis=1).T
 
     forms = [with_smooth(template.rest), *(with_smooth(d) for d in template.deltas.values())]
     far = np.linalg.norm(template.rest[:, None] - np.array(_FACE), axis=2)
     return _Forms(
         tuple(template.deltas),
         _on_grid(np.stack(forms)),
-        _on_grid(directions),
+        np.ascontiguousarray(_on_grid(directions).T),
         far.argmin(axis=0),
     )
 
 
 def _shaped(shape: Shape) -> Floats:
-    """Return [V, 6]: the figure and its smooth form, in body heights of average proportions."""
+    """Return [6, V]: the figure and its smooth form, in body heights of average proportions."""
     forms, shares = _forms(), shape.figures()
     mixed: Floats = forms.points[0].copy()
     for form, name in zip(forms.points[1:], forms.names, strict=True):
@@ -107,7 +107,7 @@ def _shaped(shape: Shape) -> Floats:
 def rest_body(shape: Shape = AVERAGE) -> ChartedMesh:
     """Return a bare body in the rest pose: the surface to measure distances on."""
     template = body_template()
-    points = shape.scaling().apply(_shaped(shape)[:, :3], template.weights)
+    points = shape.scaling().apply(_shaped(shape)[:3].T, template.weights)
     points[:, 1] -= points[:, 1].min()
     return ChartedMesh(
         vertices=_on_grid(points),
@@ -123,7 +123,7 @@ def sample_person(rng: np.random.Generator) -> Person3D:
     """Return a random person: shape, clothes, hair, colours and pose."""
     shape = sample_shape(rng)
     outfit = sample_outfit(rng, female=shape.female, child=shape.child)
-    palette = sample_palette(rng)
+    palette = sample_palette(rng, outfit.materials(), grey=_GREY if shape.child == 0 else 0.0)
     stance = sample_pose(rng, width=max(shape.heavy, 0))
     return make_person(shape, outfit, palette, stance)
 
@@ -134,21 +134,30 @@ def make_person(
     """Return a person of a shape, in clothes, in a pose."""
     forms, template = _forms(), body_template()
     mixed = _shaped(shape)
-    dressed = dress(mixed[:, :3], mixed[:, 3:], forms.directions, outfit.coat, outfit.layers)
-    weights = template.weights[dressed.base]
-    points, rest = dressed.points, template.rest[dressed.base]
-    if outfit.sheets:
-        weights = vstack([weights, *(csr_matrix(s.weights) for s in outfit.sheets)], format="csr")
-        points = np.concatenate([points, *(_fitted(s.points, shape) for s in outfit.sheets)])
-        rest = np.concatenate([rest, *(s.points for s in outfit.sheets)])
+    dressed = dress(mixed[:3], mixed[3:], forms.directions, outfit.coat, outfit.layers)
+    sheets = [sheet for sheet, _ in outfit.sheets]
     scaling = shape.scaling()
-    posed = pose(scaling.apply(points, weights), weights, scaling.joints(), rotations(stance))
-    ground = np.array([posed.joints[0, 0], posed.vertices[:, 1].min(), posed.joints[0, 2]])
-    mesh = _mesh(_on_grid(posed.vertices - ground), rest, dressed, outfit)
+    turned = turn(scaling.joints(), rotations(stance))
+    # how points are stretched and moved: all at once, hems as the body below them
+    table = np.concatenate([scaling.table(), turned.table], axis=1)
+    follow = np.ascontiguousarray((template.weights @ table).T)
+    follow = np.concatenate(
+        [follow, follow.take(dressed.base, axis=1), *((s.weights @ table).T for s in sheets)],
+        axis=1,
+    )
+    points = np.concatenate([dressed.points, *(_fitted(s.points, shape).T for s in sheets)], axis=1)
+    vertices = blended(stretched(points, follow[:6]), follow[6:])
+    ground = np.array([turned.joints[0, 0], vertices[1].min(), turned.joints[0, 2]])
+    face = vertices.take(forms.landmarks, axis=1).T
+    keypoints = np.concatenate([face, turned.joints[list(_KEYPOINT_JOINTS)]])
+    rest = np.concatenate(
+        [template.rest, template.rest.take(dressed.base, axis=0), *(s.points for s in sheets)]
+    )
+    vertices -= ground[:, None]
     return Person3D(
-        mesh=mesh,
-        joints=_on_grid(posed.joints - ground),
-        keypoints=_keypoints(posed, forms.landmarks, ground),
+        mesh=_mesh(np.ascontiguousarray(_on_grid(vertices).T), rest, dressed, outfit),
+        joints=_on_grid(turned.joints - ground),
+        keypoints=_on_grid(keypoints - ground),
         palette=palette,
         shape=shape,
         pose=stance,
@@ -165,60 +174,61 @@ def _fitted(points: Floats, shape: Shape) -> Floats:
     return fitted
 
 
-def _keypoints(posed: Posed, landmarks: npt.NDArray[np.int64], ground: Floats) -> Floats:
-    face = posed.vertices[landmarks]
-    return _on_grid(np.concatenate([face, posed.joints[list(_KEYPOINT_JOINTS)]]) - ground)
-
-
 def _mesh(vertices: Floats, rest: Floats, dressed: Dressed, outfit: Outfit) -> ChartedMesh:
     template = body_template()
-    start = len(dressed.points)
-    faces, parts = [dressed.faces], [template.part[dressed.source]]
-    uvs, materials = [dressed.corner_uv], [outfit.coat.material[dressed.source]]
-    for sheet in outfit.sheets:
+    start = dressed.points.shape[1]
+    faces, parts = [dressed.faces], [template.part.take(dressed.source)]
+    uvs, materials = [dressed.corner_uv], [outfit.coat.material.take(dressed.source)]
+    for sheet, material in outfit.sheets:
         faces.append(sheet.faces + np.int32(start))
         parts.append(sheet.part)
         uvs.append(sheet.corner_uv)
-        materials.append(np.full(len(sheet.faces), sheet.material, np.uint8))
+        materials.append(np.full(len(sheet.faces), material, np.uint8))
         start += len(sheet.points)
     return ChartedMesh(
         vertices=vertices,
-        faces=np.concatenate(faces).astype(np.int32),
-        face_part=np.concatenate(parts).astype(np.uint8),
+        faces=np.concatenate(faces),
+        face_part=np.concatenate(parts),
         corner_uv=np.concatenate(uvs),
         rest=rest.astype(np.float32),
         face_material=np.concatenate(materials),
     )
 
 
-def sample_palette(rng: np.random.Generator) -> dict[int, Pattern]:
-    """Return how every material of a person looks."""
-    skin, hair = sample_skin(rng), sample_hair(rng)
+def sample_palette(
+    rng: np.random.Generator, materials: Iterable[Material] = Material, *, grey: float = 0.0
+) -> dict[int, Pattern]:
+    """Return how materials of a person look.
+
+    Args:
+        rng: where chance comes from.
+        materials: which of them.
+        grey: how often hair is grey or white.
+    """
+    skin, hair = sample_skin(rng), sample_hair(rng, grey=grey)
     (r, g, b), (hr, hg, hb) = skin.colours[0], hair.colours[0]
-    palette = {material: sample_cloth(rng) for material in _CLOTH}
-    palette.update({m: sample_cloth(rng, legs=True) for m in (Material.BOTTOM, Material.BELT)})
     iris = ((0.25, 0.15, 0.08), (0.35, 0.45, 0.55), (0.30, 0.38, 0.22))[int(rng.integers(3))]
-    palette.update(
-        {
-            Material.SKIN: skin,
-            Material.HAIR: hair,
-            Material.BEARD: hair,
-            Material.BROW: plain((0.75 * hr, 0.75 * hg, 0.75 * hb)),
-            Material.LIPS: plain((min(r * 0.92, 1), g * 0.68, b * 0.68)),
-            Material.EYE_WHITE: plain((0.90, 0.89, 0.87)),
-            Material.IRIS: plain(iris),
-            Material.PUPIL: plain((0.02, 0.02, 0.02)),
-            Material.NAIL: plain((min(r * 1.05, 1), g * 0.9, b * 0.9)),
-            Material.GLASSES: plain((0.05, 0.05, 0.06)),
-        }
-    )
-    return {int(material): pattern for material, pattern in palette.items()}
+    body = {
+        Material.SKIN: skin,
+        Material.HAIR: hair,
+        Material.BEARD: hair,
+        Material.BROW: plain((0.75 * hr, 0.75 * hg, 0.75 * hb)),
+        Material.LIPS: plain((min(r * 0.92, 1), g * 0.68, b * 0.68)),
+        Material.EYE_WHITE: plain((0.90, 0.89, 0.87)),
+        Material.IRIS: plain(iris),
+        Material.PUPIL: plain((0.02, 0.02, 0.02)),
+        Material.NAIL: plain((min(r * 1.05, 1), g * 0.9, b * 0.9)),
+        Material.GLASSES: plain((0.05, 0.05, 0.06)),
+    }
+    return {
+        int(material): body[material]
+        if material in body
+        else sample_cloth(rng, legs=material in _ON_LEGS)
+        for material in materials
+    }
 
 
-_CLOTH = (
-    Material.TOP, Material.TOP_TRIM, Material.JACKET, Material.JACKET_TRIM, Material.UNDERWEAR,
-    Material.SOCK, Material.SHOE, Material.SOLE, Material.GLOVE, Material.HAT, Material.PROP,
-)  # fmt: skip
+_ON_LEGS = (Material.BOTTOM, Material.BELT)
 
 
 def _on_grid(points: Floats) -> Floats:

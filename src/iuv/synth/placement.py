@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from iuv.synth.camera import Camera, focal_of_view, rotate, rotation
 
-__all__ = ["Shot", "aimed", "free", "on_ground", "sample_shot"]
+__all__ = ["NEAREST", "Shot", "aimed", "free", "on_ground", "sample_shot"]
 
 _Floats = npt.NDArray[np.float64]
 
+NEAREST = 0.4
+"""Metres: nobody is nearer to the camera, along its axis."""
 SMALLEST = 24.0
 """Pixels: the least height of a person, as a share of which others are chosen."""
 
@@ -93,7 +95,9 @@ def _oriented(pitch: float, roll: float) -> _Floats:
     return turns
 
 
-def aimed(shot: Shot, size: tuple[int, int], point: _Floats, extent: float) -> Camera:
+def aimed(
+    shot: Shot, size: tuple[int, int], point: _Floats, extent: float, outline: _Floats
+) -> Camera:
     """A camera above the ground that sees a point where the shot wants it.
 
     Args:
@@ -101,10 +105,23 @@ def aimed(shot: Shot, size: tuple[int, int], point: _Floats, extent: float) -> C
         size: height and width of the picture.
         point: [3], the anchor in the world.
         extent: how high the person is, metres, for the distance.
+        outline: [3, n], points of the person that are to be before the camera, not too near: it
+            is further away than the shot wants it if need be.
     """
+    focal = focal_of_view(shot.view, size[0])
+    distance = max(focal * extent / (shot.tall * size[0]), 0.6)
+    while True:
+        camera = _at_distance(shot, size, point, focal, distance)
+        nearest = float(camera.view(outline)[2].min())
+        if nearest > NEAREST:
+            return camera
+        distance += NEAREST + 0.05 - nearest
+
+
+def _at_distance(
+    shot: Shot, size: tuple[int, int], point: _Floats, focal: float, distance: float
+) -> Camera:
     height, width = size
-    focal = focal_of_view(shot.view, height)
-    distance = max(focal * extent / (shot.tall * height), 0.6)
     x = (shot.target[0] - 0.5) * width / focal * distance
     y = (shot.target[1] - 0.5) * height / focal * distance
     lowest = min(0.35, 0.3 * point[1] + 0.1)

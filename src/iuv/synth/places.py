@@ -333,7 +333,8 @@ def sample_wild(rng: np.random.Generator, camera: Camera) -> Backdrop:
     """No place at all: overlapping shapes, so that a detector trusts no kind of background."""
     shape = (camera.height, camera.width)
     image = collage(rng, *shape, int(rng.integers(20, 250)))
-    rows, columns = np.indices(shape, np.float32)
+    rows = np.arange(shape[0], dtype=np.float32)[:, None]
+    columns = np.arange(shape[1], dtype=np.float32)
     fine, coarse = (0.3 + 4 * rng.random(2)).tolist()
     spots = field_at(field(int(rng.integers(4)), 0.85), columns * fine, rows * fine)
     spots += field_at(field(int(rng.integers(4)), 0.55), rows * coarse / 4, columns * coarse / 4)

@@ -213,5 +213,5 @@ def _varied(rng: np.random.Generator, limb: _Limb, amount: float) -> _Limb:
     for name, (low, high) in _LIMITS[type(limb)].items():
         spread = amount * (high - low) / 100
         value = getattr(limb, name) + spread * rng.standard_normal()
-        values[name] = float(np.clip(value, low, high))
+        values[name] = min(max(float(value), low), high)
     return replace(limb, **values)

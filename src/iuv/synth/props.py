@@ -66,9 +66,15 @@ class Shape:
 
 def box(size: Sequence[float], centre: Sequence[float], material: int = 0) -> Shape:
     """A box with sharp edges: each of its sides has its own vertices."""
+    corners, faces = _cube()
+    return Shape(corners * (np.array(size) / 2) + np.array(centre), faces, material)
+
+
+@cache
+def _cube() -> tuple[_Points, npt.NDArray[np.int32]]:
+    """Vertices of a box from -1 to 1, [24, 3], and its faces, [12, 3]."""
     vertices: list[_Points] = []
     faces: list[list[int]] = []
-    half = np.array(size) / 2
     for axis in range(3):
         for sign in (-1, 1):
             first, second = np.eye(3)[(axis + 1) % 3], np.eye(3)[(axis + 2) % 3]
@@ -79,7 +85,7 @@ def box(size: Sequence[float], centre: Sequence[float], material: int = 0) -> Sh
             order = corners if sign > 0 else corners[::-1]
             faces += [[len(vertices), len(vertices) + i, len(vertices) + i + 1] for i in (1, 2)]
             vertices += order
-    return Shape(np.stack(vertices) * half + np.array(centre), np.array(faces, np.int32), material)
+    return np.stack(vertices), np.array(faces, np.int32)
 
 
 @cache
@@ -93,40 +99,47 @@ def tube(
     radii: Sequence[float], heights: Sequence[float], centre: Sequence[float], material: int = 0
 ) -> Shape:
     """Upright rings of some radii at some heights above the centre, closed at both ends."""
-    ring = _ring(_SEGMENTS)
-    rings = [
-        np.stack([ring[:, 0] * radius, np.full(_SEGMENTS, height), -ring[:, 1] * radius], axis=1)
-        for radius, height in zip(radii, heights, strict=True)
-    ]
-    ends = np.array([[0.0, heights[0], 0.0], [0.0, heights[-1], 0.0]])
-    # the ends have their own rings, so that their edges are sharp
-    vertices = np.concatenate([*rings, rings[0], rings[-1], ends])
+    ring, count = _ring(_SEGMENTS), len(radii)
+    # the ends have their own rings, so that their edges are sharp, and points in their middle
+    vertices = np.zeros(((count + 2) * _SEGMENTS + 2, 3))
+    rings = vertices[:-2].reshape(count + 2, _SEGMENTS, 3)
+    radius, height = (np.array([*part, part[0], part[-1]]) for part in (radii, heights))
+    rings[..., 0] = radius[:, None] * ring[:, 0]
+    rings[..., 1] = height[:, None]
+    rings[..., 2] = radius[:, None] * -ring[:, 1]
+    vertices[-2:, 1] = heights[0], heights[-1]
+    return Shape(vertices + np.array(centre), _tube_faces(count), material)
+
+
+@cache
+def _tube_faces(count: int) -> npt.NDArray[np.int32]:
+    """[F, 3], of so many rings, closed at both ends."""
     here = np.arange(_SEGMENTS)
     after = (here + 1) % _SEGMENTS
     faces = []
-    for level in range(len(rings) - 1):
+    for level in range(count - 1):
         low, high = level * _SEGMENTS, (level + 1) * _SEGMENTS
         faces.append(np.stack([low + here, low + after, high + here], axis=1))
         faces.append(np.stack([low + after, high + after, high + here], axis=1))
-    bottom, top = len(rings) * _SEGMENTS, (len(rings) + 1) * _SEGMENTS
-    last = len(vertices)
+    bottom, top = count * _SEGMENTS, (count + 1) * _SEGMENTS
+    last = (count + 2) * _SEGMENTS + 2
     faces.append(np.stack([np.full(_SEGMENTS, last - 2), bottom + after, bottom + here], axis=1))
     faces.append(np.stack([np.full(_SEGMENTS, last - 1), top + here, top + after], axis=1))
-    return Shape(vertices + np.array(centre), np.concatenate(faces).astype(np.int32), material)
+    return np.concatenate(faces).astype(np.int32)
 
 
 def ball(size: Sequence[float], centre: Sequence[float], material: int = 0) -> Shape:
     """An ellipsoid of some diameters."""
+    shape = _unit_ball()
+    return Shape(shape.vertices * np.array(size) + np.array(centre), shape.faces, material)
+
+
+@cache
+def _unit_ball() -> Shape:
     levels = 9
     angles = [pi * (number + 0.15) / (levels - 0.7) for number in range(levels)]
-    shape = tube(
-        [round(sin(angle), 4) / 2 for angle in angles],
-        [-round(cos(angle), 4) / 2 for angle in angles],
-        (0, 0, 0),
-        material,
-    )
-    vertices = shape.vertices * np.array(size) + np.array(centre)
-    return Shape(vertices, shape.faces, material)
+    radii = [round(sin(angle), 4) / 2 for angle in angles]
+    return tube(radii, [-round(cos(angle), 4) / 2 for angle in angles], (0, 0, 0))
 
 
 def thing(
@@ -323,16 +336,8 @@ def _dummy(rng: np.random.Generator) -> list[Shape]:
 
 _Builder = Callable[[np.random.Generator], list[Shape]]
 _INDOORS: tuple[_Builder, ...] = (
-    _table,
-    _table,
-    _chair,
-    _sofa,
-    _pole,
-    _bush,
-    _crate,
-    _barrel,
-    _dummy,
-)
+    _table, _table, _chair, _sofa, _pole, _bush, _crate, _barrel, _dummy,
+)  # fmt: skip
 _OUTDOORS: tuple[_Builder, ...] = (
     _pole, _pole, _tree, _bush, _crate, _barrel, _car, _dummy, _chair, _table,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from iuv.synth.effects import Effects, sample_effects
 from iuv.synth.lighting import Lighting, sample_lighting
 from iuv.synth.materials import Pattern
 from iuv.synth.mesh import ChartedMesh
-from iuv.synth.placement import Shot, aimed, free, on_ground, sample_shot
+from iuv.synth.placement import NEAREST, Shot, aimed, free, on_ground, sample_shot
 from iuv.synth.places import sample_indoors, sample_outdoors, sample_studio, sample_wild
 from iuv.synth.props import sample_confuser, sample_furniture, sample_hanging, sample_seat
 from iuv.synth.shading import Thing
@@ -30,6 +30,7 @@ _Box = tuple[float, float, float, float, float]
 
 _EXACT = 2.0**16
 _HIPS, _KNEES = (11, 12), (13, 14)  # of COCO's keypoints
+_ENOUGH = 700  # vertices tell how far somebody reaches
 _PHOTO_SHARE = 0.5  # of scenes, where the user gives backgrounds
 
 
@@ -82,21 +83,31 @@ class Scene:
     effects: Effects
 
 
+def _moved(points: _Floats, yaw: float, place: tuple[float, float]) -> _Floats:
+    """Points [3, n], turned about the upright axis by degrees and moved to a place (x, z)."""
+    moved = rotate(rotation(yaw), points) + np.array([[place[0]], [0.0], [place[1]]])
+    rounded: _Floats = np.round(moved * _EXACT) / _EXACT
+    return rounded
+
+
 def _placed(person: Person, yaw: float, place: tuple[float, float]) -> Actor:
-    """A person, turned about the upright axis by degrees and moved to a place (x, z)."""
-    turn, shift = rotation(yaw), np.array([place[0], 0.0, place[1]])
-
-    def move(points: _Floats) -> _Floats:
-        moved = np.ascontiguousarray(rotate(turn, points.T).T) + shift
-        rounded: _Floats = np.round(moved * _EXACT) / _EXACT
-        return rounded
-
-    return Actor(
-        mesh=replace(person.mesh, vertices=move(person.mesh.vertices)),
-        palette=person.palette,
-        joints=move(person.joints),
-        keypoints=move(person.keypoints),
+    """A person, turned and moved likewise."""
+    vertices, joints, keypoints = (
+        np.ascontiguousarray(_moved(points.T, yaw, place).T)
+        for points in (person.mesh.vertices, person.joints, person.keypoints)
     )
+    return Actor(
+        mesh=replace(person.mesh, vertices=vertices),
+        palette=person.palette,
+        joints=joints,
+        keypoints=keypoints,
+    )
+
+
+def _outline(item: Thing | Person) -> _Floats:
+    """[3, n]: vertices enough to tell where something begins and ends."""
+    vertices = item.mesh.vertices
+    return np.ascontiguousarray(vertices[:: 1 + len(vertices) // _ENOUGH].T)
 
 
 def _sample_yaw(rng: np.random.Generator) -> float:
@@ -107,27 +118,29 @@ def _sample_yaw(rng: np.random.Generator) -> float:
     return 360 * float(rng.random())
 
 
-def _extent(person: Person) -> float:
-    """The length of a person's longest side, metres."""
-    vertices = person.mesh.vertices
-    return float((vertices.max(axis=0) - vertices.min(axis=0)).max())
+def _extent(outline: _Floats) -> float:
+    """The length of the longest side, metres."""
+    return float((outline.max(axis=1) - outline.min(axis=1)).max())
 
 
-def _radius(person: Person) -> float:
+def _radius(outline: _Floats) -> float:
     """How much room somebody needs on the ground, metres; outstretched arms need none."""
-    middle = person.mesh.vertices[:, [0, 2]]
-    spread = np.sort(np.abs(middle), axis=0)[int(0.8 * len(middle))]
+    spread = np.sort(np.abs(outline[[0, 2]]), axis=1)[:, int(0.8 * outline.shape[1])]
     return max(0.22, float(spread.max()))
 
 
-def _box_of(camera: Camera, item: Thing) -> _Box:
+def _box_of(camera: Camera, outline: _Floats) -> _Box:
     """Where something is in the picture, cut to it, and its least depth."""
-    x, y, depth = camera.project(item.mesh.vertices.T)
+    x, y, depth = camera.project(outline)
     near = float(depth.min())
     if near <= 0:  # some of it is behind the camera: it may be anywhere
         return 0.0, 0.0, float(camera.width), float(camera.height), near
-    across, down = np.clip(x, 0, camera.width), np.clip(y, 0, camera.height)
-    return float(across.min()), float(down.min()), float(across.max()), float(down.max()), near
+    left, right, top, bottom = (
+        min(max(float(value), 0.0), float(size))
+        for axis, size in ((x, camera.width), (y, camera.height))
+        for value in (axis.min(), axis.max())
+    )
+    return left, top, right, bottom, near
 
 
 class _Stage:
@@ -147,15 +160,18 @@ class _Stage:
     def place_first(self, person: Person) -> None:
         """The person the camera is aimed at."""
         actor = _placed(person, _sample_yaw(self.rng), (0.0, 0.0))
-        low, high = actor.mesh.vertices.min(axis=0), actor.mesh.vertices.max(axis=0)
+        outline = _outline(actor)
+        low, high = outline.min(axis=1), outline.max(axis=1)
         point = (low + high) / 2
         point[1] = low[1] + self.shot.anchor * (high[1] - low[1])
-        self.camera = aimed(self.shot, self.size, point, _extent(person))
-        self._add(actor, (0.0, 0.0), _radius(person))
+        upright = _outline(person)
+        self.camera = aimed(self.shot, self.size, point, _extent(upright), outline)
+        self._add(actor, (0.0, 0.0), _radius(upright), _box_of(self.camera, outline))
 
     def place_other(self, person: Person) -> None:
         """Somebody next to the first person, or anywhere; nobody where there is no room."""
-        rng, radius = self.rng, _radius(person)
+        rng, outline = self.rng, _outline(person)
+        radius, extent = _radius(outline), _extent(outline)
         together = rng.random() < 0.45
         close = 0.8 if together else 1.0  # friends stand closer
         for _ in range(12):
@@ -166,13 +182,14 @@ class _Stage:
                 place = x + side * away, z + 0.5 * float(rng.standard_normal())
             else:
                 depth = self.depths[0] * 2 ** (2.4 * float(rng.random()) - 0.7)
-                tallest = self.camera.focal * _extent(person) / 24
+                tallest = self.camera.focal * extent / 24
                 column = self.camera.width * (1.1 * float(rng.random()) - 0.05)
                 place = on_ground(self.camera, column, min(depth, tallest))
             if self._is_seen(place) and free(place, self.taken, close * radius):
-                actor = _placed(person, _sample_yaw(rng), place)
-                if not self._hides(actor, 0.8):
-                    self._add(actor, place, radius)
+                yaw = _sample_yaw(rng)
+                box = _box_of(self.camera, _moved(outline, yaw, place))
+                if not self._hides(box, 0.8):
+                    self._add(_placed(person, yaw, place), place, radius, box)
                     return
 
     def _is_seen(self, place: tuple[float, float]) -> bool:
@@ -183,16 +200,16 @@ class _Stage:
         inside = (column > 0) & (column < self.camera.width) & (row > 0)
         return bool((inside & (row < self.camera.height) & (depth > 0.8)).any())
 
-    def _add(self, actor: Actor, place: tuple[float, float], radius: float) -> None:
+    def _add(self, actor: Actor, place: tuple[float, float], radius: float, box: _Box) -> None:
         self.people.append(actor)
         self.taken.append((*place, radius))
         self.depths.append(float(self.camera.project(actor.keypoints.T)[2].mean()))
-        self.boxes.append(_box_of(self.camera, actor))
+        self.boxes.append(box)
 
-    def _hides(self, item: Thing, most: float) -> bool:
+    def _hides(self, box: _Box, most: float) -> bool:
         """Whether something is at the camera, or before more than a share of somebody."""
-        left, top, right, bottom, near = _box_of(self.camera, item)
-        if near < 0.3:
+        left, top, right, bottom, near = box
+        if near < NEAREST:
             return True
         for (x_low, y_low, x_high, y_high, _), depth in zip(self.boxes, self.depths, strict=True):
             width = min(right, x_high) - max(left, x_low)
@@ -232,13 +249,13 @@ class _Stage:
                 item = sample_confuser(rng, place)
             else:
                 item = sample_furniture(rng, place, outdoors=outdoors)
-            if not self._hides(item, 0.6):
+            if not self._hides(_box_of(self.camera, _outline(item)), 0.6):
                 self.props.append(item)
                 self.taken.append((*place, 0.4))
         if rng.random() < 0.07:
             place = on_ground(self.camera, self.camera.width * rng.random(), 0.6 * self.depths[0])
             item = sample_hanging(rng, place, float(self.camera.position[1]))
-            if not self._hides(item, 0.5):
+            if not self._hides(_box_of(self.camera, _outline(item)), 0.5):
                 self.props.append(item)
 
 

@@ -13,17 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from iuv.synth.lighting import Casters, Lighting, ShadowMap, irradiance, shine
-from iuv.synth.materials import Pattern, evaluate
+from iuv.synth.materials import Pattern, evaluate, wrinkled
 from iuv.synth.mesh import ChartedMesh, SurfaceError
-from iuv.synth.noise import cell_index, volume
 
-__all__ = ["Samples", "Surfaces", "Thing", "merge", "shade"]
+__all__ = ["Samples", "Surfaces", "Thing", "merge", "shade", "vertex_normals"]
 
 _Points = npt.NDArray[np.float64]
 _Floats = npt.NDArray[np.float32]
-_Ints = npt.NDArray[np.int64]
-
-_WRINKLES = ((75.0, 0.6), (210.0, 0.4))  # cells of noise per body height, and their share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +39,7 @@ class Surfaces:
     """[3, V], in the world."""
     rest: _Floats
     """[3, V]."""
-    faces: npt.NDArray[np.int32]
+    faces: npt.NDArray[np.int64]
     """[3, F]."""
     face_part: npt.NDArray[np.uint8]
     """[F]."""
@@ -51,7 +47,7 @@ class Surfaces:
     """[F, 3, 2]."""
     face_instance: npt.NDArray[np.int16]
     """[F]: 1, 2, .. for people in their order; 0 for things."""
-    face_pattern: npt.NDArray[np.int32]
+    face_pattern: npt.NDArray[np.int16]
     """[F], an index into `patterns`."""
     patterns: tuple[Pattern, ...]
     casters: Casters
@@ -61,36 +57,41 @@ class Surfaces:
 class Samples:
     """Points of surfaces that are seen."""
 
-    face: npt.NDArray[np.int32]
+    face: npt.NDArray[np.int64]
     """[M]."""
     weights: _Floats
     """[3, M], of the corners."""
     points: _Floats
     """[3, M], in the world."""
 
-    def interpolate(self, surfaces: Surfaces, values: _Floats) -> _Floats:
-        """Values of the vertices, [3, V], at the samples: [3, M]."""
-        corners = np.take(surfaces.faces, self.face, axis=1)
-        result = np.empty((3, len(self.face)), np.float32)
-        for axis in range(3):
-            value = values[axis]
-            result[axis] = value.take(corners[0]) * self.weights[0]
-            result[axis] += value.take(corners[1]) * self.weights[1]
-            result[axis] += value.take(corners[2]) * self.weights[2]
-        return result
+    def interpolate(self, surfaces: Surfaces, *values: _Floats) -> list[_Floats]:
+        """Values of the vertices, [3, V] each, at the samples: [3, M] each."""
+        corners = surfaces.faces.take(self.face, axis=1)
+        results = []
+        for value in values:
+            result = np.empty((3, len(self.face)), np.float32)
+            for into, axis in zip(result, value, strict=True):
+                np.multiply(axis.take(corners[0]), self.weights[0], out=into)
+                into += axis.take(corners[1]) * self.weights[1]
+                into += axis.take(corners[2]) * self.weights[2]
+            results.append(result)
+        return results
 
 
-def _vertex_normals(surfaces: Surfaces, seen: npt.NDArray[np.int32]) -> _Floats:
+def vertex_normals(surfaces: Surfaces, seen: npt.NDArray[np.int64]) -> _Floats:
     """[3, V]: the mean of the triangles around, by their area, of length 1.
 
-    Only those of the corners of some triangles are right: half of a body faces away.
+    Only those of the corners of some triangles, the seen ones, are right.
     """
-    vertices, count = surfaces.vertices, surfaces.vertices.shape[1]
+    # vertices are multiples of 2^-16, so that nothing is lost
+    vertices, count = surfaces.vertices.astype(np.float32), surfaces.vertices.shape[1]
+    shown = np.zeros(surfaces.faces.shape[1], bool)
+    shown[seen] = True
     wanted = np.zeros(count, bool)
-    wanted[np.take(surfaces.faces, seen, axis=1)] = True
+    wanted[surfaces.faces.compress(shown, axis=1)] = True
     first, second, third = (wanted.take(corner) for corner in surfaces.faces)
-    faces = np.take(surfaces.faces, np.flatnonzero(first | second | third), axis=1)
-    a, b, c = (np.take(vertices, corner, axis=1) for corner in faces)
+    faces = surfaces.faces.compress(first | second | third, axis=1)
+    a, b, c = (vertices.take(corner, axis=1) for corner in faces)
     (ux, uy, uz), (vx, vy, vz) = b - a, c - a
     across = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     corners = faces.ravel()
@@ -100,10 +101,10 @@ def _vertex_normals(surfaces: Surfaces, seen: npt.NDArray[np.int32]) -> _Floats:
     return normals
 
 
-def _patterns(thing: Thing, patterns: list[Pattern]) -> npt.NDArray[np.int32]:
+def _patterns(thing: Thing, patterns: list[Pattern]) -> npt.NDArray[np.int16]:
     """[F]: the pattern of each triangle; those that are new are appended."""
-    materials = np.unique(thing.mesh.face_material)
-    table = np.zeros(256, np.int32)
+    materials = np.flatnonzero(np.bincount(thing.mesh.face_material))
+    table = np.zeros(256, np.int16)
     for material in materials.tolist():
         if material not in thing.palette:
             raise SurfaceError(
@@ -112,7 +113,7 @@ def _patterns(thing: Thing, patterns: list[Pattern]) -> npt.NDArray[np.int32]:
             )
         table[material] = len(patterns)
         patterns.append(thing.palette[material])
-    return table[thing.mesh.face_material]
+    return table.take(thing.mesh.face_material)
 
 
 def merge(people: Sequence[Thing], props: Sequence[Thing]) -> Surfaces:
@@ -138,7 +139,8 @@ def merge(people: Sequence[Thing], props: Sequence[Thing]) -> Surfaces:
     )
     bodies = int(starts[len(people)])
     body_faces = sum(len(person.mesh.faces) for person in people)
-    faces = np.ascontiguousarray(faces.T)
+    # indices of the machine's own kind are taken without being converted again and again
+    faces = np.ascontiguousarray(faces.T, np.int64)
     rest = joined([mesh.rest for mesh in meshes], np.zeros((0, 3), np.float32))
     instance = [
         np.full(len(mesh.faces), number + 1 if number < len(people) else 0, np.int16)
@@ -151,7 +153,7 @@ def merge(people: Sequence[Thing], props: Sequence[Thing]) -> Surfaces:
         face_part=joined([mesh.face_part for mesh in meshes], np.zeros(0, np.uint8)),
         face_uv=joined([mesh.corner_uv for mesh in meshes], np.zeros((0, 3, 2), np.float32)),
         face_instance=joined(instance, np.zeros(0, np.int16)),
-        face_pattern=joined(pattern, np.zeros(0, np.int32)),
+        face_pattern=joined(pattern, np.zeros(0, np.int16)),
         patterns=tuple(patterns),
         casters=Casters(
             points=vertices[:, :bodies],
@@ -163,6 +165,7 @@ def merge(people: Sequence[Thing], props: Sequence[Thing]) -> Surfaces:
 
 def shade(
     surfaces: Surfaces,
+    normals: _Floats,
     samples: Samples,
     lighting: Lighting,
     maps: Sequence[ShadowMap | None],
@@ -172,42 +175,28 @@ def shade(
 
     Args:
         surfaces: all surfaces.
-        samples: the points in question, sorted by `face_pattern`.
+        normals: of their vertices, as `vertex_normals` gives them.
+        samples: the points in question.
         lighting: lamps and sky.
         maps: shadow maps, as `iuv.synth.lighting.irradiance` takes them.
         eye: [3].
     """
-    rest = samples.interpolate(surfaces, surfaces.rest)
-    normals = samples.interpolate(surfaces, _vertex_normals(surfaces, samples.face))
-    part = surfaces.face_part[samples.face]
-    count = len(samples.face)
-    colour = np.empty((3, count), np.float32)
-    soft, gloss = np.empty(count, np.float32), np.empty(count, np.float32)
-    pattern_of = surfaces.face_pattern[samples.face]
-    numbers = np.unique(pattern_of)
-    ends = np.searchsorted(pattern_of, numbers, side="right")
-    start = 0
-    for number, end in zip(numbers.tolist(), ends.tolist(), strict=True):
-        pattern, group = surfaces.patterns[number], slice(start, end)
-        colour[:, group] = evaluate(pattern, rest[:, group], part[group])
-        soft[group], gloss[group] = pattern.soft, pattern.gloss
-        if pattern.folds:
-            _wrinkle(normals[:, group], rest[:, group], pattern.folds)
-        start = end
-    _normalise(normals)
+    patterns, which = surfaces.patterns, surfaces.face_pattern.take(samples.face)
+    rest, upright = samples.interpolate(surfaces, surfaces.rest, normals)
+    colour = evaluate(patterns, which, rest, surfaces.face_part.take(samples.face))
+    wrinkled(patterns, which, rest, upright)
+    _normalise(upright)
     to_eye = eye.astype(np.float32)[:, None] - samples.points
     _normalise(to_eye)
-    arriving = irradiance(lighting, maps, samples.points, normals, soft)
-    light: _Floats = colour * colour * arriving
-    light += shine(lighting, normals, to_eye, gloss, arriving)
-    return light
-
-
-def _wrinkle(normals: _Floats, rest: _Floats, folds: float) -> None:
-    """Tilt normals [3, M], in place, as folds of cloth would."""
-    for cells, share in _WRINKLES:
-        slope = np.take(volume(0), cell_index(rest * np.float32(cells)), axis=1)
-        normals += slope * np.float32(folds * share / 127)
+    soft, gloss = (
+        np.array([getattr(pattern, field) for pattern in patterns], np.float32).take(which)
+        for field in ("soft", "gloss")
+    )
+    arriving = irradiance(lighting, maps, samples.points, upright, soft)
+    colour *= colour
+    colour *= arriving
+    colour += shine(lighting, upright, to_eye, gloss, arriving)
+    return colour
 
 
 def _normalise(vectors: _Floats) -> None:

@@ -12,10 +12,11 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from iuv.bodyparts import PART_MIRROR
 from iuv.synth.charts import LEFT_PARTS, left_part, left_uv, right_uv
-from iuv.synth.mesh import Floats, Ints, Material
+from iuv.synth.mesh import Floats, Ints
 from iuv.synth.skeleton import JOINT_NAMES
 from iuv.synth.skinning import skin_weights
 
@@ -31,7 +32,7 @@ class Sheet:
 
     points: Floats
     """[S, 3], in the rest pose, in body heights."""
-    weights: Floats
+    weights: csr_matrix
     """[S, J]"""
     faces: Ints
     """[T, 3]"""
@@ -39,20 +40,18 @@ class Sheet:
     """[T]"""
     corner_uv: npt.NDArray[np.float32]
     """[T, 3, 2]"""
-    material: Material
 
 
 @lru_cache(maxsize=256)
-def skirt(top: float, hem: float, flare: float, material: Material) -> Sheet:
+def skirt(top: float, hem: float, flare: float) -> Sheet:
     """Return a skirt around both legs.
 
     Args:
         top: height of its upper edge, in body heights.
         hem: height of its lower edge.
         flare: how much wider it is per height below the hips.
-        material: what it is made of.
     """
-    rows = np.linspace(top, hem, max(4, round((top - hem) / 0.022)))[:, None]
+    rows = np.linspace(top, hem, max(4, round((top - hem) / 0.034)))[:, None]
     angle = np.linspace(-np.pi, np.pi, 41)[None, :]  # 0 is the front
     wide = np.interp(-rows, (-0.60, -0.56, -0.50, -0.42, 0), (0.100, 0.112, 0.122, 0.122, 0.122))
     deep = np.interp(-rows, (-0.60, -0.56, -0.50, -0.42, 0), (0.072, 0.080, 0.086, 0.080, 0.076))
@@ -64,7 +63,7 @@ def skirt(top: float, hem: float, flare: float, material: Material) -> Sheet:
     flat = grid.reshape(-1, 3) * (0.4, 1, 1)
     labels = np.where(flat[:, 1] < 0.53, "leg", "torso")
     weights = skin_weights(flat, labels).reshape(*grid.shape[:2], -1)
-    return _sheet(grid, weights, material)
+    return _sheet(grid, weights)
 
 
 @lru_cache(maxsize=256)
@@ -75,7 +74,7 @@ def long_hair(end: float, wide: float) -> Sheet:
         end: height of its tips.
         wide: 1 for all around the back, less for a tail.
     """
-    rows = np.linspace(0.955, end, max(6, round((0.955 - end) / 0.014)))[:, None]
+    rows = np.linspace(0.955, end, max(6, round((0.955 - end) / 0.022)))[:, None]
     share = np.linspace(-1, 1, 19)[None, :]
     opening = np.interp(-rows, (-0.955, -0.90, -0.85, -0.80), (108, 104, 78, 62))
     angle = np.deg2rad(180 - opening * wide * share)
@@ -92,7 +91,7 @@ def long_hair(end: float, wide: float) -> Sheet:
     free = np.clip((0.90 - grid[..., 1]) / 0.10, 0, 1)
     weights[..., JOINT_NAMES.index("head")] = 1 - 0.85 * free
     weights[..., JOINT_NAMES.index("chest")] = 0.85 * free
-    return _sheet(grid[:, ::-1], weights[:, ::-1], Material.HAIR)
+    return _sheet(grid[:, ::-1], weights[:, ::-1])
 
 
 @lru_cache(maxsize=256)
@@ -108,7 +107,7 @@ def bun(radius: float, height: float) -> Sheet:
         ),
         axis=2,
     )
-    return _sheet(grid, _with_head(grid), Material.HAIR)
+    return _sheet(grid, _with_head(grid))
 
 
 @lru_cache(maxsize=256)
@@ -125,7 +124,7 @@ def brim(length: float, all_around: bool) -> Sheet:
         ),
         axis=2,
     )
-    return _sheet(grid, _with_head(grid), Material.HAT)
+    return _sheet(grid, _with_head(grid))
 
 
 def _with_head(grid: Floats) -> Floats:
@@ -134,7 +133,7 @@ def _with_head(grid: Floats) -> Floats:
     return weights
 
 
-def _sheet(grid: Floats, weights: Floats, material: Material) -> Sheet:
+def _sheet(grid: Floats, weights: Floats) -> Sheet:
     """Return a grid [R, C, 3] with a back: rows run down, columns counter-clockwise from above."""
     rows, columns = grid.shape[:2]
     ids = np.arange(rows * columns).reshape(rows, columns)
@@ -154,7 +153,8 @@ def _sheet(grid: Floats, weights: Floats, material: Material) -> Sheet:
     both = _on_grid(np.concatenate([points, points + _THIN * inwards]))
     flat = _on_grid(weights.reshape(count, -1))
     part, uv = _charts(np.concatenate([points, points]), faces)
-    return Sheet(both, np.concatenate([flat, flat]), faces.astype(np.int32), part, uv, material)
+    follow = csr_matrix(np.concatenate([flat, flat]))
+    return Sheet(both, follow, faces.astype(np.int32), part, uv)
 
 
 def _on_grid(values: Floats) -> Floats:

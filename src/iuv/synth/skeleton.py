@@ -22,8 +22,11 @@ __all__ = [
     "REST_JOINTS",
     "Posed",
     "Scaling",
+    "Turned",
+    "blended",
     "pose",
-    "product",
+    "stretched",
+    "turn",
 ]
 
 _TRUNK = (
@@ -76,6 +79,23 @@ MIRROR_JOINTS: tuple[int, ...] = tuple(JOINT_NAMES.index(_mirrored(n)) for n in 
 """The index of each joint's mirror image."""
 
 
+def _levels() -> list[tuple[list[int], list[int]]]:
+    """Joints that are equally far from the pelvis, which comes first, and their parents."""
+    depths: list[int] = []
+    for parent in PARENTS:
+        depths.append(depths[parent] + 1 if parent >= 0 else 0)
+    joints = [[j for j, depth in enumerate(depths) if depth == level] for level in range(1, 99)]
+    return [(own, [PARENTS[j] for j in own]) for own in joints if own]
+
+
+_LEVELS = _levels()
+_STEPS: list[list[float]] = [
+    (place - REST_JOINTS[parent] * (parent >= 0)).tolist()
+    for place, parent in zip(REST_JOINTS, PARENTS, strict=True)
+]  # from the parent
+_ORIGIN, _SAME = [0.0] * 3, [1.0] * 3
+
+
 class Scaling(NamedTuple):
     """How long and wide bones are, as multiples of the average body's, along x, y and z."""
 
@@ -84,12 +104,16 @@ class Scaling(NamedTuple):
 
     def joints(self) -> Floats:
         """Return [J, 3]: where the joints of a body so scaled lie in the rest pose."""
-        places = REST_JOINTS.copy()
-        for joint, parent in enumerate(PARENTS):
-            if parent >= 0:
-                step = REST_JOINTS[joint] - REST_JOINTS[parent]
-                places[joint] = places[parent] + self.factors[parent] * step
-        return places
+        places: list[list[float]] = []
+        factors = self.factors.tolist()  # so few numbers are added faster without arrays
+        for step, parent in zip(_STEPS, PARENTS, strict=True):
+            start, factor = (places[parent], factors[parent]) if parent >= 0 else (_ORIGIN, _SAME)
+            places.append([a + f * s for a, f, s in zip(start, factor, step, strict=True)])
+        return np.array(places)
+
+    def table(self) -> Floats:
+        """Return [J, 6]: what stretches points about each joint, and what moves them then."""
+        return np.concatenate([self.factors, self.joints() - self.factors * REST_JOINTS], axis=1)
 
     def apply(self, points: Floats, weights: csr_matrix) -> Floats:
         """Return [V, 3]: points of the rest pose on the scaled body.
@@ -98,10 +122,20 @@ class Scaling(NamedTuple):
             points: [V, 3]
             weights: [V, J], how much each follows each joint; rows sum to 1.
         """
-        moved = self.joints() - self.factors * REST_JOINTS
-        mixed = weights @ np.concatenate([self.factors, moved], axis=1)
-        scaled: Floats = mixed[:, :3] * points + mixed[:, 3:]
-        return scaled
+        mixed = (weights @ self.table()).T
+        return np.ascontiguousarray(stretched(points.T, mixed).T)
+
+
+def stretched(points: Floats, mixed: Floats) -> Floats:
+    """Return [3, V]: points [3, V] of the rest pose on a scaled body.
+
+    Args:
+        points: [3, V]
+        mixed: [6, V], of the rows of `Scaling.table`, by the points' weights.
+    """
+    scaled: Floats = mixed[:3] * points
+    scaled += mixed[3:]
+    return scaled
 
 
 class Posed(NamedTuple):
@@ -111,8 +145,36 @@ class Posed(NamedTuple):
     """[V, 3]"""
     joints: Floats
     """[J, 3]"""
-    rotations: Floats
-    """[J, 3, 3]: from the rest pose to this one."""
+
+
+class Turned(NamedTuple):
+    """A skeleton in a pose."""
+
+    joints: Floats
+    """[J, 3]"""
+    table: Floats
+    """[J, 8]: how each joint moves what follows it, as dual quaternions."""
+
+
+def turn(joints: Floats, local: Floats) -> Turned:
+    """Return the skeleton in a pose; the pelvis stays where it is.
+
+    Args:
+        joints: [J, 3], in the rest pose.
+        local: [J, 3, 3], how each joint is turned relative to its parent.
+    """
+    rotations, places = local.copy(), joints.copy()
+    for own, parents in _LEVELS:
+        above = rotations[parents]
+        rotations[own] = _products(above, local[own])
+        step = joints[own] - joints[parents]
+        places[own] = places[parents] + (above * step[:, None]).sum(axis=2)
+    offsets = places - (rotations * joints[:, None]).sum(axis=2)
+    real = _quaternions(rotations)
+    for own, parents in _LEVELS:  # q and -q turn alike, but must not be averaged
+        real[own] *= np.where((real[own] * real[parents]).sum(axis=1) < 0, -1, 1)[:, None]
+    dual = 0.5 * _product(np.concatenate([np.zeros((len(offsets), 1)), offsets], axis=1), real)
+    return Turned(places, np.concatenate([real, dual], axis=1))
 
 
 def pose(points: Floats, weights: csr_matrix, joints: Floats, local: Floats) -> Posed:
@@ -124,31 +186,26 @@ def pose(points: Floats, weights: csr_matrix, joints: Floats, local: Floats) -> 
         joints: [J, 3], in the rest pose.
         local: [J, 3, 3], how each joint is turned relative to its parent.
     """
-    rotations, places = local.copy(), joints.copy()
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0:
-            rotations[joint] = product(rotations[parent], local[joint])
-            step = joints[joint] - joints[parent]
-            places[joint] = places[parent] + (rotations[parent] * step).sum(axis=1)
-    offsets = places - (rotations * joints[:, None]).sum(axis=2)
-    return Posed(_blended(points, weights, rotations, offsets), places, rotations)
+    turned = turn(joints, local)
+    vertices = blended(points.T, (weights @ turned.table).T)
+    return Posed(np.ascontiguousarray(vertices.T), turned.joints)
 
 
-def product(a: Floats, b: Floats) -> Floats:
-    """Return [3, 3]: the product of two matrices, rounded alike on all machines, unlike BLAS's."""
-    result: Floats = (a[:, :, None] * b[None]).sum(axis=1)
+def _products(a: Floats, b: Floats) -> Floats:
+    """Return [n, 3, 3]: products of matrices, rounded alike on all machines, unlike BLAS's."""
+    result: Floats = (a[:, :, :, None] * b[:, None]).sum(axis=2)
     return result
 
 
-def _blended(points: Floats, weights: csr_matrix, rotations: Floats, offsets: Floats) -> Floats:
-    real = _quaternions(rotations)
-    for joint, parent in enumerate(PARENTS):  # q and -q turn alike, but must not be averaged
-        if parent >= 0 and (real[joint] * real[parent]).sum() < 0:
-            real[joint] = -real[joint]
-    dual = 0.5 * _product(np.concatenate([np.zeros((len(offsets), 1)), offsets], axis=1), real)
-    mixed = (weights @ np.concatenate([real, dual], axis=1)).T
+def blended(points: Floats, mixed: Floats) -> Floats:
+    """Return [3, V]: points in a pose.
+
+    Args:
+        points: [3, V], in the rest pose.
+        mixed: [8, V], of the rows of `Turned.table`, by the points' weights.
+    """
     w, x, y, z, dw, dx, dy, dz = mixed / np.sqrt((mixed[:4] ** 2).sum(axis=0))
-    px, py, pz = points.T
+    px, py, pz = points
     # v = (x, y, z): p + 2 v x (v x p + w p + d) + 2 (w d - dw v)
     ax = y * pz - z * py + w * px + dx
     ay = z * px - x * pz + w * py + dy
@@ -158,8 +215,7 @@ def _blended(points: Floats, weights: csr_matrix, rotations: Floats, offsets: Fl
             px + 2 * (y * az - z * ay + w * dx - dw * x),
             py + 2 * (z * ax - x * az + w * dy - dw * y),
             pz + 2 * (x * ay - y * ax + w * dz - dw * z),
-        ],
-        axis=1,
+        ]
     )
 
 

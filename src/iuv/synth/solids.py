@@ -18,7 +18,7 @@ __all__ = ["Solid", "ball", "blend", "carve", "cast", "cone", "loft", "project",
 Solid = Callable[[Floats], Floats]
 
 _STEP = 1e-5  # of numerical slopes
-_MARCH = 16  # steps along a ray
+_MARCH = 10  # steps along a ray
 _SAMPLES = 257  # of a loft's profile: linear in between
 
 
@@ -65,8 +65,7 @@ def ball(centre: Sequence[float], radii: Sequence[float], tilt: float = 0.0) -> 
         p = points - middle
         if tilt:
             p = np.stack([p[:, 0], cos * p[:, 1] + sin * p[:, 2], cos * p[:, 2] - sin * p[:, 1]], 1)
-        level = np.linalg.norm(p / axes, axis=1)
-        slope = np.linalg.norm(p / axes**2, axis=1)
+        level, slope = _lengths(p / axes), _lengths(p / axes**2)
         result: Floats = level * (level - 1) / np.maximum(slope, 1e-9)
         return result
 
@@ -81,7 +80,7 @@ def cone(start: Sequence[float], end: Sequence[float], wide: float, narrow: floa
     def distance(points: Floats) -> Floats:
         p = points - first
         t = np.clip(p @ along / square, 0, 1)
-        gap: Floats = np.linalg.norm(p - t[:, None] * along, axis=1) - wide - (narrow - wide) * t
+        gap: Floats = _lengths(p - t[:, None] * along) - wide - (narrow - wide) * t
         return gap
 
     return distance
@@ -131,6 +130,12 @@ def carve(body: Solid, hollows: Sequence[tuple[Solid, float]]) -> Solid:
     return distance
 
 
+def _lengths(vectors: Floats) -> Floats:
+    """Return [N] of vectors [N, 3]; thrice as fast as NumPy's norm."""
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return lengths
+
+
 def _smooth_minimum(a: Floats, b: Floats, width: float) -> Floats:
     overlap = np.maximum(width - np.abs(a - b), 0) / width
     smooth: Floats = np.minimum(a, b) - overlap * overlap * width / 4
@@ -146,13 +151,14 @@ def project(solid: Solid, points: Floats, *, steps: int = 6, reach: float = 0.01
         steps: how often to step; each step is at most `reach` long.
         reach: in the solid's unit.
     """
+    around = np.concatenate([np.zeros((1, 3)), _STEP * np.eye(3)])[:, None]
     for _ in range(steps):
-        here = solid(points)
-        slope = np.stack([solid(points + _STEP * e) - here for e in np.eye(3)], axis=1) / _STEP
+        # all at once: the solid is made of many small ones, each of which is a call
+        here, *beside = solid((points + around).reshape(-1, 3)).reshape(4, -1)
+        slope = np.stack([value - here for value in beside], axis=1) / _STEP
         size = np.einsum("ij,ij->i", slope, slope)
         move = -(here / np.maximum(size, 0.05))[:, None] * slope
-        length = np.linalg.norm(move, axis=1, keepdims=True)
-        points = points + move * np.minimum(1, reach / np.maximum(length, 1e-12))
+        points = points + move * np.minimum(1, reach / np.maximum(_lengths(move), 1e-12))[:, None]
     return points
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from iuv.synth.anatomy import Figure, body_solid
@@ -19,7 +18,6 @@ from iuv.synth.solids import Solid, cast, project
 
 __all__ = ["HalfSurface", "fit_figure", "half_surface"]
 
-_COARSE = {"hand", "index", "middle", "ring", "little", "thumb"}
 _FACE_FROM, _EAR_TO = 0.866, 0.06  # y and x of the vertices that a face may move
 _RELIEF = 0.02  # how far it may
 
@@ -46,7 +44,7 @@ def half_surface() -> HalfSurface:
     parents = cage.halve(lambda _label, _centre: True)
     grow_hand(cage, _halved(cage, wrist, parents))
     _settle(cage, solid, rounds=4)
-    cage.halve(lambda label, _centre: label not in _COARSE)
+    cage.halve(_is_face)
     _settle(cage, solid, rounds=4)
     cage.halve(_is_fine)
     _settle(cage, solid, rounds=3)
@@ -86,13 +84,19 @@ def _normals(points: Floats, faces: Ints) -> Floats:
     return unit
 
 
+def _is_face(label: str, centre: Floats) -> bool:
+    x, y, z = centre
+    ear = abs(z) < 0.026 and 0.890 < y < 0.955 and x > 0.028
+    return label == "head" and bool((z > 0.018 and y < 0.965) or ear)
+
+
 def _is_fine(label: str, centre: Floats) -> bool:
     x, y, z = centre
-    if label != "head":
+    if label != "head" or z < 0.025:
         return False
-    face = z > 0.025 and 0.868 < y < 0.956 and x < 0.034
-    ear = abs(z) < 0.020 and 0.897 < y < 0.948 and x > 0.03
-    return bool(face or ear)
+    eye = 0.006 < x < 0.030 and 0.925 < y < 0.945
+    middle = x < 0.016 and 0.886 < y < 0.925  # nose and mouth
+    return bool(eye or middle)
 
 
 def _halved(cage: Cage, patch: Patch, parents: dict[int, tuple[int, ...]]) -> Patch:
@@ -125,15 +129,13 @@ def _relaxed(points: Floats, smoother: csr_matrix, share: float) -> Floats:
 
 def _smoother(cage: Cage) -> csr_matrix:
     """Return the mean over neighbours; those in the middle have mirror images, too."""
-    rows, columns, weights = [], [], []
-    points = cage.points
-    for i, near in enumerate(cage.neighbours()):
-        twice = np.array([2.0 if points[i][0] == 0 and points[j][0] else 1.0 for j in near])
-        if len(near):
-            rows += [i] * len(near)
-            columns += near
-            weights += list(twice / twice.sum())
-    return csr_matrix((weights, (rows, columns)), shape=(len(points), len(points)))
+    one, other = np.array(cage.edges()).T
+    rows, columns = np.concatenate([one, other]), np.concatenate([other, one])
+    middle = np.array(cage.points)[:, 0] == 0
+    weights = np.where(middle[rows] & ~middle[columns], 2.0, 1.0)
+    total = np.bincount(rows, weights, len(middle))
+    shape = (len(middle), len(middle))
+    return csr_matrix((weights / total[rows], (rows, columns)), shape=shape)
 
 
 def _triangles(cage: Cage, points: Floats) -> tuple[Ints, tuple[str, ...]]:
@@ -151,17 +153,11 @@ def _split(corners: tuple[int, ...], points: Floats) -> list[tuple[int, int, int
     left = list(corners)
     result = []
     while len(left) > 3:
-        lengths = [
-            _length(points[left[i - 1]], points[left[(i + 1) % len(left)]])
-            for i in range(len(left))
-        ]
+        there = points[left]
+        across = np.roll(there, 1, axis=0) - np.roll(there, -1, axis=0)
         # the tolerance makes the choice the same wherever rounding differs
-        i = int(np.argmin(np.round(lengths, 7)))
+        i = int(np.argmin(np.round(np.sqrt((across**2).sum(axis=1)), 7)))
         result.append((left[i - 1], left[i], left[(i + 1) % len(left)]))
         del left[i]
     result.append((left[0], left[1], left[2]))
     return result
-
-
-def _length(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(a - b))
