@@ -62,6 +62,7 @@ def decode_people(
                 score=score,
                 box_xywh=box_xywh,
                 class_index=class_index,
+                track=None,
                 **{name: value.cpu().numpy() for name, value in fields.items()},
             )
         )

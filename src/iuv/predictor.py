@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
@@ -25,14 +25,17 @@ from iuv.config import ConfigError, ModelConfig
 from iuv.decode import decode_people
 from iuv.detectron2_yaml import read_detectron2_yaml
 from iuv.images import ChannelOrder, ImageInput, input_size, read_image, resize
-from iuv.modeling.rcnn import RCNN, STRIDE, network_input
+from iuv.modeling.box_head import Boxes
+from iuv.modeling.rcnn import RCNN, STRIDE, TrunkOutputs, network_input
+from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
-from iuv.results import People
+from iuv.results import ChartOutputs, People
 from iuv.runtime.eager import prepare_eager
 from iuv.zoo import get_model
 
 __all__ = [
     "ENGINES",
+    "Look",
     "Predictor",
     "exact_convolutions",
     "load",
@@ -169,6 +172,16 @@ def _mps_is_able() -> bool:
     return True
 
 
+class Look(NamedTuple):
+    """One image after the trunk: what `Predictor.find` and `Predictor.charts_at` go on from."""
+
+    image_size: tuple[int, int]
+    """(H, W) of the image."""
+    size: tuple[int, int]
+    """(h, w) of the network's input, without padding."""
+    outputs: TrunkOutputs
+
+
 class Predictor:
     """A model that turns images into `People`. `load` makes one.
 
@@ -235,6 +248,48 @@ class Predictor:
         iterator = iter(inputs)
         while batch := list(itertools.islice(iterator, batch_size)):
             yield from self._predict(batch, channel_order)
+
+    @torch.inference_mode()
+    def look(self, image: ImageInput, *, channel_order: ChannelOrder = "rgb") -> Look:
+        """Run the trunk on one image: the first of the three parts of a prediction.
+
+        The others, `find` and `charts_at`, may then be run as often as needed, or with boxes that
+        come from elsewhere, such as a tracker. ``decode_people(charts_at(look, boxes), boxes,
+        scores, classes, look.image_size)`` makes `People` of what they return.
+
+        Raises:
+            ImageError: the input cannot be read as an image.
+        """
+        pixels = read_image(image, channel_order=channel_order)
+        limits = self.config.input.short_side, self.config.input.long_side
+        size = input_size(pixels.shape[:2], *limits)
+        uploaded = torch.tensor(resize(pixels, size)).to(self.device)
+        batch = network_input([uploaded], padded_size(size), self.config.input)
+        with exact_convolutions():
+            return Look((pixels.shape[0], pixels.shape[1]), size, self.model.trunk(batch))
+
+    @torch.inference_mode()
+    def find(self, look: Look) -> Boxes:
+        """Find people, best score first; boxes are float32 [D, 4] xyxy in pixels of the image."""
+        model, (features, logits, deltas) = self.model, look.outputs
+        candidates = decode_proposals(logits, deltas, self.config.rpn)
+        proposals = [
+            boxes for boxes, _ in select_proposals(*candidates, [look.size], self.config.rpn)
+        ]
+        with exact_convolutions():
+            pooled = model.pool_boxes(features, proposals)
+            (found,) = model.detect_boxes(pooled, proposals, [look.size])
+        boxes = clip_boxes(scale_boxes(found.boxes, look.size, look.image_size), look.image_size)
+        keep = non_empty(boxes)
+        return Boxes(boxes[keep], found.scores[keep], found.classes[keep])
+
+    @torch.inference_mode()
+    def charts_at(self, look: Look, boxes_xyxy: Tensor) -> ChartOutputs:
+        """Read D raw maps in given boxes, float32 [D, 4] xyxy in pixels of the image."""
+        boxes = scale_boxes(boxes_xyxy.to(self.device), look.image_size, look.size)
+        with exact_convolutions():
+            (charts,) = self.model.read_charts(look.outputs.features, [boxes])
+        return charts
 
     @torch.inference_mode()
     def _predict(self, inputs: Sequence[ImageInput], channel_order: ChannelOrder) -> list[People]:

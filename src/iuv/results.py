@@ -102,6 +102,8 @@ class Person:
     """[2, h, w], U and V; 0 on the background. Not clamped: values may leave 0..1 a little."""
     class_index: int = 0
     """Which of the model's classes; the released models know one, people."""
+    track: int | None = None
+    """In a video: who this is, the same number in every frame, counted from 1."""
     sigma_2: FloatArray | None = None
     """[h, w], raw (before softplus), of the pixel's part; 0 on the background."""
     kappa_u: FloatArray | None = None
