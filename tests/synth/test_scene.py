@@ -127,5 +127,5 @@ def test_another_process_on_an_older_machine_draws_the_same():
 
 
 def test_tiny_pictures_are_refused():
-    with pytest.raises(ValueError, match=r"at least 32 pixels, got \(20, 64\)"):
+    with pytest.raises(ValueError, match=r"at least 32 pixels, got 64 x 20 \(width x height\)"):
         sample_scene(generator(0), capsule_person, (20, 64))

@@ -14,7 +14,7 @@ import numpy as np
 from iuv.synth.mesh import Floats
 from iuv.synth.solids import Solid, ball, blend, carve, cone, loft, within
 
-__all__ = ["JOINTS", "Figure", "body_solid"]
+__all__ = ["FINGERS", "JOINTS", "Figure", "body_solid"]
 
 JOINTS: dict[str, tuple[float, float, float]] = {
     "shoulder": (0.103, 0.793, -0.008),

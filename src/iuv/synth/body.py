@@ -19,12 +19,11 @@ from iuv.synth.charts import LEFT_PARTS, left_part, left_uv, right_uv
 from iuv.synth.cutting import Cuts
 from iuv.synth.lines import LINES, Line, Sides
 from iuv.synth.mesh import Floats, Ints
+from iuv.synth.rounding import on_grid
 from iuv.synth.skinning import skin_weights
 from iuv.synth.surface import fit_figure, half_surface
 
 __all__ = ["FIGURES", "Template", "body_template", "vertex_normals"]
-
-_GRID = 2.0**16  # vertices lie on a grid of this many per body height: rounding differs by machine
 
 # How figures are mixed: each is reached by moving all vertices along straight lines.
 FIGURES: dict[str, Figure] = {
@@ -71,14 +70,14 @@ class Template:
 def body_template() -> Template:
     """Return the body; it takes some seconds to make, once."""
     surface = half_surface()
-    uncut = _on_grid(fit_figure(surface, Figure()))
+    uncut = on_grid(fit_figure(surface, Figure()))
     cuts = Cuts(uncut, surface.faces, np.arange(len(surface.faces)))
     labels = np.array(surface.labels)
     for line in LINES.values():
         _cut(cuts, line, labels)
     rest = cuts.points
     deltas = {
-        name: cuts.extend(_on_grid(fit_figure(surface, figure)) - uncut)
+        name: cuts.extend(on_grid(fit_figure(surface, figure)) - uncut)
         for name, figure in FIGURES.items()
     }
     normals = _half_normals(rest, cuts.faces)
@@ -112,7 +111,7 @@ def _corner_uv(
     for number in LEFT_PARTS:
         (own,) = np.nonzero(part == number)
         corners = points[faces[own]].reshape(-1, 3)
-        flat = _on_grid(left_uv(corners, number, np.repeat(second[own], 3)))
+        flat = on_grid(left_uv(corners, number, np.repeat(second[own], 3)))
         uv[own] = flat.reshape(-1, 3, 2)
     return uv
 
@@ -148,7 +147,7 @@ def _whole(
         limb=np.concatenate([limb, limb]),
         deltas={k: np.concatenate([d, d[outer] * flip]) for k, d in deltas.items()},
         mirror=mirror,
-        weights=csr_matrix(_on_grid(skin_weights(rest, vertex_limb))),
+        weights=csr_matrix(on_grid(skin_weights(rest, vertex_limb))),
         smoother=_smoother(whole, len(rest)),
         sides={k: np.concatenate([s, s]) for k, s in sides.items()},
     )
@@ -183,8 +182,3 @@ def vertex_normals(points: Floats, faces: Ints) -> Floats:
     normals = np.stack(sums, axis=1)
     unit: Floats = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     return unit
-
-
-def _on_grid(values: Floats) -> Floats:
-    rounded: Floats = np.round(values * _GRID) / _GRID
-    return rounded

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from iuv.synth.rounding import on_grid
+
 __all__ = ["Camera", "focal_of_view", "rotate", "rotation"]
 
 _Floats = npt.NDArray[np.float64]
-
-_EXACT = 2.0**20  # rotations are rounded to this: sin and cos differ in their last bit by machine
 
 
 def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> _Floats:
@@ -35,7 +35,7 @@ def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> _Floats:
             pairs = list(zip(rows[one], rows[other], strict=True))
             rows[one] = [c * a - s * b for a, b in pairs]
             rows[other] = [s * a + c * b for a, b in pairs]
-    return np.round(np.array(rows) * _EXACT) / _EXACT
+    return on_grid(np.array(rows), bits=20)
 
 
 def rotate(matrix: _Floats, points: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -106,25 +106,19 @@ class Camera:
         centre_x, centre_y = self.centre
         return np.stack([self.focal * x / safe + centre_x, self.focal * y / safe + centre_y, z])
 
-    def rays(self) -> npt.NDArray[np.float32]:
-        """World directions of all pixels: [3, H, W], a metre long along the optical axis."""
-        across, down = self._ray_parts()
-        return across[:, None, :] + down[:, :, None]
-
     def rays_at(self, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """The same for some pixels, [M]: row x W + column of each. [3, M]."""
+        """World directions of pixels, [M] → [3, M], a metre long along the optical axis.
+
+        Args:
+            pixels: row x W + column of each.
+        """
         rows = pixels // self.width
         columns = pixels - rows * self.width
-        across, down = self._ray_parts()
-        rays = across.take(columns, axis=1)
-        rays += down.take(rows, axis=1)
-        return rays
-
-    def _ray_parts(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """What a ray has from its column, [3, W], and from its row, [3, H]."""
         centre_x, centre_y = self.centre
         x = ((np.arange(self.width) - centre_x) / self.focal).astype(np.float32)
         y = ((np.arange(self.height) - centre_y) / self.focal).astype(np.float32)
-        # to the world: the transposed rotation, row by row
+        # to the world, by the transposed rotation: what a ray has from its column and its row
         right, down, ahead = self.to_camera.astype(np.float32)[:, :, None]
-        return right * x, down * y + ahead
+        rays: npt.NDArray[np.float32] = (right * x).take(columns, axis=1)
+        rays += (down * y + ahead).take(rows, axis=1)
+        return rays

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from iuv.synth.mesh import Floats, Ints
+from iuv.synth.rounding import on_grid
 
 __all__ = ["Cuts"]
 
@@ -51,8 +52,7 @@ class Cuts:
         a, b = level[edges[:, 0]], level[edges[:, 1]]
         crossing = (a * b < 0) & (np.abs(a) < limit) & (np.abs(b) < limit)
         edges, share = edges[crossing], a[crossing] / (a[crossing] - b[crossing])
-        # A multiple of 2^-16, so that rounding in the function does not show.
-        share = np.round(share * 65536) / 65536
+        share = on_grid(share)  # so that rounding in the function does not show
         clear = (share > _NEAR) & (share < 1 - _NEAR)
         edges, share = edges[clear], share[clear]
         count = len(self.points)

@@ -22,17 +22,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from iuv.synth.annotations import CATEGORY, annotate
 from iuv.synth.backgrounds import Backgrounds
+from iuv.synth.effects import encode_jpeg
 from iuv.synth.journal import Journal, Record
 from iuv.synth.mesh import ChartedMesh
 from iuv.synth.person import rest_body, sample_person
 from iuv.synth.render import Frame, render
-from iuv.synth.scene import PeopleSource, sample_scene
+from iuv.synth.scene import SHORTEST_PICTURE, PeopleSource, sample_scene
 from iuv.synth.symmetry import body_symmetry, mesh_symmetry
 from iuv.writers import atomic_write
 
@@ -44,7 +44,6 @@ _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
 _GENERATION = 2  # grows whenever the same seed and number give another picture
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
-_SMALLEST_SIDE = 32
 
 
 class DatasetError(ValueError):
@@ -73,10 +72,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise DatasetError(f"the seed must be 0 or more, got {self.seed}")
-        if min(self.size) < _SMALLEST_SIDE:
+        if min(self.size) < SHORTEST_PICTURE:
             height, width = self.size
             raise DatasetError(
-                f"pictures of people must have sides of at least {_SMALLEST_SIDE} pixels, got "
+                f"pictures of people must have sides of at least {SHORTEST_PICTURE} pixels, got "
                 f"{width} x {height} (width x height)"
             )
 
@@ -131,14 +130,7 @@ class Sample:
         frame = render(replace(scene, effects=replace(scene.effects, jpeg=None)))
         keypoints = [scene.camera.project(person.keypoints.T) for person in scene.people]
         quality = _QUALITY if scene.effects.jpeg is None else scene.effects.jpeg
-        return cls(frame, _compress(frame, quality), annotate(frame, keypoints, rng))
-
-
-def _compress(frame: Frame, quality: int) -> bytes:
-    done, data = cv2.imencode(".jpg", frame.rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise RuntimeError("OpenCV cannot write JPEG; install opencv-python-headless with JPEG")
-    return data.tobytes()
+        return cls(frame, encode_jpeg(frame.rgb, quality), annotate(frame, keypoints, rng))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CODE_OF_WHITE", "Effects", "blur_codes", "develop", "sample_effects"]
+__all__ = ["CODE_OF_WHITE", "Effects", "blur_codes", "develop", "encode_jpeg", "sample_effects"]
 
 _Floats = npt.NDArray[np.float32]
 _Codes = npt.NDArray[np.uint16]
@@ -86,7 +86,9 @@ def develop(light: _Floats, effects: Effects) -> npt.NDArray[np.uint8]:
         codes = _noisy(codes, effects)
     rgb = (codes >> 8).astype(np.uint8)
     if effects.jpeg is not None:
-        rgb = _compressed(rgb, effects.jpeg)
+        data = np.frombuffer(encode_jpeg(rgb, effects.jpeg), np.uint8)
+        bgr = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        rgb = np.ascontiguousarray(bgr[:, :, ::-1])
     return rgb
 
 
@@ -206,13 +208,16 @@ def _noisy(codes: _Codes, effects: Effects) -> _Codes:
     return noisy
 
 
-def _compressed(rgb: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
-    """What is left of a picture [H, W, 3] after JPEG."""
+def encode_jpeg(rgb: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Return the JPEG file of a picture, [H, W, 3], at a quality in 1..100.
+
+    Raises:
+        RuntimeError: this OpenCV was built without JPEG.
+    """
     done, data = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise RuntimeError("OpenCV cannot write JPEG; install opencv-python-headless with JPEG")
-    decoded: npt.NDArray[np.uint8] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return np.ascontiguousarray(decoded[:, :, ::-1])
+    return data.tobytes()
 
 
 def sample_effects(rng: np.random.Generator, *, outdoors: bool) -> Effects:

@@ -19,12 +19,12 @@ from iuv.synth.garments import Dressed, dress
 from iuv.synth.materials import Pattern, plain, sample_cloth, sample_hair, sample_skin
 from iuv.synth.mesh import ChartedMesh, Floats, Material
 from iuv.synth.poses import Pose, rotations
+from iuv.synth.rounding import on_grid
 from iuv.synth.shapes import AVERAGE, Shape, sample_shape
 from iuv.synth.skeleton import JOINT_NAMES, blended, stretched, turn
 
 __all__ = ["Person3D", "make_person", "rest_body", "sample_palette", "sample_person"]
 
-_GRID = 2.0**16  # per metre: what is left of differences in rounding between machines
 _SMOOTHINGS = 6
 _GREY = 0.07  # of adults have grey or white hair
 _FACE = ((0.0, 0.9145, 0.080), (0.018, 0.9345, 0.058), (-0.018, 0.9345, 0.058),
@@ -88,8 +88,8 @@ def _forms() -> _Forms:
     far = np.linalg.norm(template.rest[:, None] - np.array(_FACE), axis=2)
     return _Forms(
         tuple(template.deltas),
-        _on_grid(np.stack(forms)),
-        np.ascontiguousarray(_on_grid(directions).T),
+        on_grid(np.stack(forms)),
+        np.ascontiguousarray(on_grid(directions).T),
         far.argmin(axis=0),
     )
 
@@ -110,7 +110,7 @@ def rest_body(shape: Shape = AVERAGE) -> ChartedMesh:
     points = shape.scaling().apply(_shaped(shape)[:3].T, template.weights)
     points[:, 1] -= points[:, 1].min()
     return ChartedMesh(
-        vertices=_on_grid(points),
+        vertices=on_grid(points),
         faces=template.faces,
         face_part=template.part,
         corner_uv=template.corner_uv,
@@ -155,9 +155,9 @@ def make_person(
     )
     vertices -= ground[:, None]
     return Person3D(
-        mesh=_mesh(np.ascontiguousarray(_on_grid(vertices).T), rest, dressed, outfit),
-        joints=_on_grid(turned.joints - ground),
-        keypoints=_on_grid(keypoints - ground),
+        mesh=_mesh(np.ascontiguousarray(on_grid(vertices).T), rest, dressed, outfit),
+        joints=on_grid(turned.joints - ground),
+        keypoints=on_grid(keypoints - ground),
         palette=palette,
         shape=shape,
         pose=stance,
@@ -229,8 +229,3 @@ def sample_palette(
 
 
 _ON_LEGS = (Material.BOTTOM, Material.BELT)
-
-
-def _on_grid(points: Floats) -> Floats:
-    rounded: Floats = np.round(points * _GRID) / _GRID
-    return rounded

@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from iuv.synth.camera import Camera, focal_of_view, rotate, rotation
+from iuv.synth.rounding import on_grid
 
-__all__ = ["NEAREST", "Shot", "aimed", "free", "on_ground", "sample_shot"]
+__all__ = ["NEAREST", "SMALLEST", "Shot", "aimed", "free", "on_ground", "sample_shot"]
 
 _Floats = npt.NDArray[np.float64]
 
 NEAREST = 0.4
 """Metres: nobody is nearer to the camera, along its axis."""
 SMALLEST = 24.0
-"""Pixels: the least height of a person, as a share of which others are chosen."""
+"""Pixels: nobody is meant to be less high in a picture."""
 
-_EXACT = 2.0**16
 _FACING = np.diag([1.0, -1.0, -1.0])  # a level camera that looks along -z
 
 
@@ -53,7 +53,7 @@ def sample_shot(rng: np.random.Generator, height: int) -> Shot:
 
     Args:
         rng: random numbers.
-        height: of the picture, pixels: people are at least 24 pixels high.
+        height: of the picture, pixels: nobody is meant to be less high than `SMALLEST`.
     """
     kind = rng.random()
     aim = _between(rng, 0.25, 0.75), 0.5 + _between(rng, -0.1, 0.1)
@@ -136,7 +136,7 @@ def _at_distance(
         height=height,
         width=width,
         focal=focal,
-        position=np.round(position * _EXACT) / _EXACT,
+        position=on_grid(position),
         to_camera=to_camera,
     )
 

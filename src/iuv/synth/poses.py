@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from iuv.synth.mesh import Floats, SurfaceError
+from iuv.synth.rounding import on_grid
 from iuv.synth.skeleton import JOINT_NAMES
 
 __all__ = ["Arm", "Leg", "Pose", "Trunk", "jittered", "rotations"]
@@ -133,12 +134,9 @@ def rotations(pose: Pose) -> Floats:
             mirrored = matrix * _MIRROR if side == "right" else matrix
             local[f"{side}_{joint}"] = mirrored
     turned = np.stack([local[name] for name in JOINT_NAMES])
-    return np.round(turned * _EXACT) / _EXACT
+    return on_grid(turned, bits=20)
 
 
-_EXACT = (
-    2.0**20
-)  # rotations are rounded to this: sine and cosine differ in their last bit by machine
 _MIRROR = np.array([[1.0, -1, -1], [-1, 1, 1], [-1, 1, 1]])  # of a rotation matrix, in x
 
 

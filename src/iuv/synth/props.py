@@ -17,6 +17,7 @@ import numpy.typing as npt
 from iuv.synth.camera import rotate, rotation
 from iuv.synth.materials import Pattern, sample_cloth, sample_colour, sample_skin
 from iuv.synth.mesh import ChartedMesh
+from iuv.synth.rounding import on_grid
 from iuv.synth.shading import Thing
 from iuv.synth.textures import shaded
 
@@ -33,10 +34,8 @@ __all__ = [
 ]
 
 _Points = npt.NDArray[np.float64]
-_Floats = npt.NDArray[np.float32]
 
 _SEGMENTS = 14
-_EXACT = 2.0**16  # positions are rounded to this: sin and cos differ in their last bit by machine
 _BODY_HEIGHT = 1.7  # patterns are laid out in body heights
 
 
@@ -57,7 +56,7 @@ class Shape:
     def tilted(self, pitch: float, roll: float) -> Shape:
         """The shape, turned about the x and z axes by degrees."""
         turned = rotate(rotation(0.0, pitch, roll), self.vertices.T).T
-        return Shape(np.round(turned * _EXACT) / _EXACT, self.faces, self.material)
+        return Shape(on_grid(turned), self.faces, self.material)
 
     def moved(self, x: float, y: float, z: float) -> Shape:
         """The shape elsewhere."""
@@ -92,7 +91,7 @@ def _cube() -> tuple[_Points, npt.NDArray[np.int32]]:
 def _ring(segments: int) -> _Points:
     """[segments, 2] points of a circle of radius 1."""
     angles = [2 * pi * number / segments for number in range(segments)]
-    return np.round(np.array([(cos(angle), sin(angle)) for angle in angles]) * _EXACT) / _EXACT
+    return on_grid(np.array([(cos(angle), sin(angle)) for angle in angles]))
 
 
 def tube(
@@ -159,7 +158,7 @@ def thing(
     material = [np.full(len(shape.faces), shape.material, np.uint8) for shape in shapes]
     world = rotate(rotation(yaw), local.T).T + np.array([place[0], 0.0, place[1]])
     mesh = ChartedMesh(
-        vertices=np.ascontiguousarray(np.round(world * _EXACT) / _EXACT),
+        vertices=np.ascontiguousarray(on_grid(world)),
         faces=faces.astype(np.int32),
         face_part=np.zeros(len(faces), np.uint8),
         corner_uv=np.zeros((len(faces), 3, 2), np.float32),

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from iuv.bodyparts import NUM_PARTS
 from iuv.synth.backgrounds import View
 from iuv.synth.camera import Camera
 from iuv.synth.effects import CODE_OF_WHITE, blur_codes, develop
@@ -115,7 +116,7 @@ def _look(surfaces: Surfaces, raster: Raster) -> _Seen:
     backdrop = np.ones(centre.size, np.float32)
     backdrop[pixel] = 0
     # NOTHING, which is -1, takes the last one
-    kinds = surfaces.face_pattern[raster.face] * 32 + surfaces.face_part[raster.face]
+    kinds = surfaces.face_pattern[raster.face] * (NUM_PARTS + 1) + surfaces.face_part[raster.face]
     kind = np.append(kinds, NOTHING).astype(np.int16).take(raster.slot)
     of_centre, of_corner = kind[1::2, :-1], kind[0::2]
     around = ((0, 0), (0, 1), (1, 0), (1, 1))

@@ -18,18 +18,21 @@ from iuv.synth.effects import Effects, sample_effects
 from iuv.synth.lighting import Lighting, sample_lighting
 from iuv.synth.materials import Pattern
 from iuv.synth.mesh import ChartedMesh
-from iuv.synth.placement import NEAREST, Shot, aimed, free, on_ground, sample_shot
+from iuv.synth.placement import NEAREST, SMALLEST, Shot, aimed, free, on_ground, sample_shot
 from iuv.synth.places import sample_indoors, sample_outdoors, sample_studio, sample_wild
 from iuv.synth.props import sample_confuser, sample_furniture, sample_hanging, sample_seat
+from iuv.synth.rounding import on_grid
 from iuv.synth.shading import Thing
 
-__all__ = ["Actor", "PeopleSource", "Person", "Scene", "sample_scene"]
+__all__ = ["SHORTEST_PICTURE", "Actor", "PeopleSource", "Person", "Scene", "sample_scene"]
 
 _Floats = npt.NDArray[np.float64]
 _Box = tuple[float, float, float, float, float]
 
-_EXACT = 2.0**16
 _HIPS, _KNEES = (11, 12), (13, 14)  # of COCO's keypoints
+SHORTEST_PICTURE = 32
+"""Pixels: the least height and width of a picture of people."""
+
 _ENOUGH = 700  # vertices tell how far somebody reaches
 _PHOTO_SHARE = 0.5  # of scenes, where the user gives backgrounds
 
@@ -86,8 +89,7 @@ class Scene:
 def _moved(points: _Floats, yaw: float, place: tuple[float, float]) -> _Floats:
     """Points [3, n], turned about the upright axis by degrees and moved to a place (x, z)."""
     moved = rotate(rotation(yaw), points) + np.array([[place[0]], [0.0], [place[1]]])
-    rounded: _Floats = np.round(moved * _EXACT) / _EXACT
-    return rounded
+    return on_grid(moved)
 
 
 def _placed(person: Person, yaw: float, place: tuple[float, float]) -> Actor:
@@ -182,7 +184,7 @@ class _Stage:
                 place = x + side * away, z + 0.5 * float(rng.standard_normal())
             else:
                 depth = self.depths[0] * 2 ** (2.4 * float(rng.random()) - 0.7)
-                tallest = self.camera.focal * extent / 24
+                tallest = self.camera.focal * extent / SMALLEST
                 column = self.camera.width * (1.1 * float(rng.random()) - 0.05)
                 place = on_ground(self.camera, column, min(depth, tallest))
             if self._is_seen(place) and free(place, self.taken, close * radius):
@@ -227,7 +229,7 @@ class _Stage:
             if not (0.3 < high < 0.75 and abs(bend) < 0.18):
                 continue
             (back_x, _, back_z), (x, _, z) = hips.mean(axis=0), knees.mean(axis=0)
-            # y = 0, z = front: the seat faces where the knees are
+            # the seat faces where the knees are; yaw 0 is +z
             yaw = float(np.round(np.degrees(np.arctan2(x - back_x, z - back_z)), 3))
             place = round(float(back_x), 4), round(float(back_z), 4)
             self.props.append(sample_seat(self.rng, place, round(high - 0.1, 4), yaw))
@@ -292,8 +294,12 @@ def sample_scene(
     Raises:
         ValueError: the picture is too small to show people, or a background cannot be read.
     """
-    if min(size) < 32:
-        raise ValueError(f"pictures of people must have sides of at least 32 pixels, got {size}")
+    if min(size) < SHORTEST_PICTURE:
+        height, width = size
+        raise ValueError(
+            f"pictures of people must have sides of at least {SHORTEST_PICTURE} pixels, got "
+            f"{width} x {height} (width x height)"
+        )
     shot = sample_shot(rng, size[0])
     stage = _Stage(rng, shot, size)
     stage.place_first(people_source(rng))

@@ -17,13 +17,13 @@ from scipy.sparse import csr_matrix
 from iuv.bodyparts import PART_MIRROR
 from iuv.synth.charts import LEFT_PARTS, left_part, left_uv, right_uv
 from iuv.synth.mesh import Floats, Ints
+from iuv.synth.rounding import on_grid
 from iuv.synth.skeleton import JOINT_NAMES
 from iuv.synth.skinning import skin_weights
 
 __all__ = ["Sheet", "brim", "bun", "long_hair", "skirt"]
 
 _THIN = 0.004  # body heights
-_GRID = 2.0**16  # as of the body
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,16 +150,11 @@ def _sheet(grid: Floats, weights: Floats) -> Sheet:
     inner = quads[:, ::-1] + count
     corners = np.concatenate([quads, inner, edge])
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
-    both = _on_grid(np.concatenate([points, points + _THIN * inwards]))
-    flat = _on_grid(weights.reshape(count, -1))
+    both = on_grid(np.concatenate([points, points + _THIN * inwards]))
+    flat = on_grid(weights.reshape(count, -1))
     part, uv = _charts(np.concatenate([points, points]), faces)
     follow = csr_matrix(np.concatenate([flat, flat]))
     return Sheet(both, follow, faces.astype(np.int32), part, uv)
-
-
-def _on_grid(values: Floats) -> Floats:
-    rounded: Floats = np.round(values * _GRID) / _GRID
-    return rounded
 
 
 def _charts(
@@ -176,12 +171,9 @@ def _charts(
     uv = np.zeros((len(faces), 3, 2), np.float32)
     for number in LEFT_PARTS:
         (own,) = np.nonzero(part == number)
-        flat = np.abs(corners[own].reshape(-1, 3) * (1, 0, 0)) + corners[own].reshape(-1, 3) * (
-            0,
-            1,
-            1,
-        )
-        uv[own] = left_uv(flat, number, np.zeros(len(flat), bool)).reshape(-1, 3, 2)
+        as_left = corners[own].reshape(-1, 3)
+        as_left[:, 0] = np.abs(as_left[:, 0])
+        uv[own] = left_uv(as_left, number, np.zeros(len(as_left), bool)).reshape(-1, 3, 2)
         mirrored = own[right[own]]
         uv[mirrored] = right_uv(uv[mirrored], number)
     mirror = np.array(PART_MIRROR, np.uint8)

@@ -17,6 +17,7 @@ from iuv.synth.mesh import ChartedMesh, Floats, SurfaceError
 from iuv.synth.mesh_files import MeshFile, read_mesh
 from iuv.synth.person import Person3D, sample_palette
 from iuv.synth.poses import rotations
+from iuv.synth.rounding import on_grid
 from iuv.synth.skeleton import JOINT_NAMES, PARENTS, REST_JOINTS, pose
 
 __all__ = ["UserBody"]
@@ -42,7 +43,6 @@ _RINGS = (
     ((1, 2), (15, 17)), ((15, 17), (19, 21)), ((19, 21), (4,)), ((1, 2), (8, 10)),
     ((8, 10), (12, 14)), ((12, 14), (5,)),
 )  # fmt: skip
-_GRID = 2.0**16
 
 
 class UserBody:
@@ -73,25 +73,20 @@ class UserBody:
         mesh = self.mesh
         if self._rig is None:
             middle = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
-            moved = replace(mesh, vertices=_on_grid(mesh.vertices - middle * (1, 0, 1)))
+            moved = replace(mesh, vertices=on_grid(mesh.vertices - middle * (1, 0, 1)))
             keypoints = _keypoints(moved)
             return Person3D(moved, keypoints[5:], keypoints, palette)
         points, joints, weights = self._rig
         stance = sample_pose(rng)
         posed = pose(points, weights, joints, rotations(stance))
         ground = np.array([posed.joints[0, 0], posed.vertices[:, 1].min(), posed.joints[0, 2]])
-        moved = replace(mesh, vertices=_on_grid(posed.vertices - ground))
-        places = _on_grid(posed.joints - ground)
+        moved = replace(mesh, vertices=on_grid(posed.vertices - ground))
+        places = on_grid(posed.joints - ground)
         keypoints = _keypoints(moved)
         for row, name in enumerate(("shoulder", "elbow", "wrist", "hip", "knee", "ankle")):
             for side, word in enumerate(("left", "right")):
                 keypoints[5 + 2 * row + side] = places[JOINT_NAMES.index(f"{word}_{name}")]
         return Person3D(moved, places, keypoints, palette, pose=stance)
-
-
-def _on_grid(points: Floats) -> Floats:
-    rounded: Floats = np.round(points * _GRID) / _GRID
-    return rounded
 
 
 def _meaning(name: str) -> str | None:
