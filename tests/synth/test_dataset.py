@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """All files below a folder; of archives, the arrays, as zlib is not the same everywhere."""
+    """All files below a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -120,6 +121,23 @@ def test_several_processes_give_the_same(made, tmp_path):
     produce(writer, COUNT, workers=2, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(done, COUNT) for done in range(1, COUNT + 1)]
     assert content(tmp_path / "set") == content(made)
+
+
+def test_few_pictures_are_ordered_ahead():
+    """However many there are to be: their memory would grow with them."""
+    ordered: list[int] = []
+
+    def submit(index: int) -> Future[int]:
+        ordered.append(index)
+        future: Future[int] = Future()
+        future.set_result(index * index)
+        return future
+
+    taken = []
+    for result in production._in_order(submit, range(20), 6):
+        taken.append(result)
+        assert len(ordered) == min(len(taken) + 6, 20)
+    assert taken == [index * index for index in range(20)]
 
 
 def test_a_stopped_run_goes_on(made, tmp_path):

@@ -6,9 +6,12 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
 
 import cv2
 
@@ -18,6 +21,9 @@ from iuv.synth.journal import Journal, Record
 __all__ = ["available_cores", "produce"]
 
 _JOURNAL = "records.part"
+_AHEAD = 16  # pictures per worker that are ordered, or wait for an earlier one
+
+_Result = TypeVar("_Result")
 
 _writer: SampleWriter | None = None  # of a worker process
 
@@ -91,7 +97,7 @@ def _records(writer: SampleWriter, indices: Sequence[int], workers: int) -> Iter
         initargs=(writer,),
     )
     try:
-        yield from pool.map(_make, indices)
+        yield from _in_order(lambda index: pool.submit(_make, index), indices, _AHEAD * workers)
     except BrokenProcessPool:
         raise DatasetError(
             f"{writer.folder}: a worker process was killed, as happens when there is too little "
@@ -99,6 +105,21 @@ def _records(writer: SampleWriter, indices: Sequence[int], workers: int) -> Iter
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    submit: Callable[[int], Future[_Result]], indices: Sequence[int], ahead: int
+) -> Iterator[_Result]:
+    """Yield the result of each, never with more than some of them ahead of what is taken.
+
+    `Executor.map` orders all at once, which takes gigabytes for a million pictures.
+    """
+    rest = iter(indices)
+    ordered = deque(submit(index) for index in islice(rest, ahead))
+    while ordered:
+        result = ordered.popleft().result()
+        ordered.extend(submit(index) for index in islice(rest, 1))
+        yield result
 
 
 def _start(writer: SampleWriter) -> None:
