@@ -1,5 +1,7 @@
 """Users' own meshes: read alike from OBJ and glTF, posed with a rig, refused with reasons."""
 
+import json
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +27,12 @@ def mixamo(name):
     side, _, limb = name.partition("_")
     word = MIXAMO.get(limb or name, (limb or name).title())
     return f"mixamorig:{side.title() if limb else ''}{word}"
+
+
+def glb(text, binary=b""):
+    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
+    chunks += struct.pack("<II", len(binary), 0x004E4942) + binary
+    return struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +159,9 @@ def test_wrong_units_and_coordinates_are_refused(tmp_path, box):
         ("a.obj", b"# nothing\n", "there is no triangle in it"),
         ("b.obj", b"v 0 0 0\nf 1 2 3\n", "a face names '2', which is not there"),
         ("c.obj", b"v 0 zero 0\n", "the file is damaged or of another format"),
+        ("d.obj", b"v 0 0\n", "expected 3 numbers in the line 'v 0 0'; save the file again"),
+        ("list.glb", glb(b"[]"), r"damaged or of another format \(AttributeError: .*save it again"),
+        ("deep.glb", glb(b"[" * 99999), r"damaged or of another format \(RecursionError"),
     ],
 )
 def test_other_files_are_refused(tmp_path, name, content, message):
@@ -159,3 +170,73 @@ def test_other_files_are_refused(tmp_path, name, content, message):
         read_mesh(tmp_path / name)
     with pytest.raises(SurfaceError, match=r"no such file|expected a mesh"):
         read_mesh(tmp_path / "missing" / name)
+
+
+def test_obj_as_others_write_it(tmp_path, box):
+    """Tabs, polygons, indices from the end, lines that go on, vertices that nothing uses."""
+    path = tmp_path / "a.obj"
+    write_obj(path, box)
+    lines = path.read_text().splitlines()
+    texture = [line for line in lines if line[:3] == "vt "]
+    square = ["vt 0 0", "vt 1 0", "vt 1 1", "vt 0 1"]
+    own = ["v 0 90 0"]  # far away
+    for start in range(0, 12, 2):
+        own.append(f"usemtl part_{box.face_part[start]}")
+        (a, b, c), (_, _, d) = box.faces[start : start + 2].tolist()
+        corners = [f"{v - 9}/{t - 4}" for t, v in enumerate((a, b, c, d))]
+        own.append("f\t" + " ".join(corners[:2]) + " \\\n" + " ".join(corners[2:]))
+    vertices = [line.replace(" ", "\t") for line in lines if line[:2] == "v "]
+    (tmp_path / "b.obj").write_text("\n".join([*vertices, *square, *own]), newline="\r\n")
+    found, expected = (read_mesh(tmp_path / name).mesh for name in ("b.obj", "a.obj"))
+    assert len(texture) == 36
+    np.testing.assert_array_equal(found.vertices, expected.vertices)
+    for name in ("faces", "face_part", "corner_uv"):
+        order = [np.lexsort((m.faces[:, 1], m.faces[:, 0])) for m in (found, expected)]
+        np.testing.assert_array_equal(
+            getattr(found, name)[order[0]], getattr(expected, name)[order[1]]
+        )
+
+
+def test_what_is_in_no_chart_needs_no_coordinates(tmp_path, box):
+    write_obj(tmp_path / "a.obj", box)
+    text = (tmp_path / "a.obj").read_text()
+    head, _, tail = text.partition("usemtl part_24")
+    hat, _, rest = tail.partition("usemtl")
+    hat = "\n".join(" ".join(w.split("/")[0] for w in line.split()) for line in hat.splitlines())
+    tail = f"usemtl\n{hat}" + (f"\nusemtl{rest}" if rest else "")
+    (tmp_path / "a.obj").write_text(head + tail)
+    mesh = read_mesh(tmp_path / "a.obj").mesh
+    assert sorted(set(mesh.face_part.tolist())) == [0, 1, 2, 5, 11, 12]
+    assert (mesh.corner_uv[mesh.face_part == 0] == 0).all()
+
+
+def test_inside_out_is_refused(tmp_path, box):
+    write_obj(tmp_path / "a.obj", replace(box, faces=np.ascontiguousarray(box.faces[:, ::-1])))
+    with pytest.raises(SurfaceError, match="is inside out; flip its normals"):
+        read_mesh(tmp_path / "a.obj")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("unbound", r"507 of \d+ vertices are not bound to any joint .* give them weights"),
+        ("weights", "a weight that is negative or not finite; bind it again"),
+        ("joints", r"must say where each of its \d+ joints is, but does not"),
+    ],
+)
+def test_rigs_that_nobody_can_pose(tmp_path, body, rig, damage, message):
+    names, parents, places, weights = rig
+    if damage == "weights":
+        weights = np.where(weights > 0.9, np.inf, weights)
+    if damage == "joints":
+        places = np.full_like(places, np.nan)
+    write_glb(tmp_path / "a.glb", body, (names, parents, places, weights))
+    if damage == "unbound":
+        data = (tmp_path / "a.glb").read_bytes()
+        (length,) = struct.unpack_from("<I", data, 12)
+        document = json.loads(data[20 : 20 + length])
+        for name in ("JOINTS_0", "WEIGHTS_0"):
+            del document["meshes"][0]["primitives"][0]["attributes"][name]
+        (tmp_path / "a.glb").write_bytes(glb(json.dumps(document).encode(), data[28 + length :]))
+    with pytest.raises(SurfaceError, match=message):
+        UserBody(tmp_path / "a.glb")

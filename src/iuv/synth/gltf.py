@@ -71,7 +71,7 @@ def read_glb(path: Path) -> RawMesh:
 
     Raises:
         SurfaceError: the file is of another format, or uses what is not supported.
-        ValueError: the file is damaged; KeyError, IndexError and TypeError likewise.
+        Exception: almost any other, as the file is damaged.
     """
     document = _Document(path)
     nodes = document.json.get("nodes", [])

@@ -71,12 +71,15 @@ def read_mesh(path: Path) -> MeshFile:
     if not path.is_file():
         raise SurfaceError(f"{path}: there is no such file")
     try:
-        raw = reader(path)
-        return _checked(raw)
+        with np.errstate(all="ignore"):  # what is not finite is looked for below
+            return _checked(reader(path))
     except SurfaceError as error:
         raise SurfaceError(f"{path}: {error}") from None
-    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise SurfaceError(f"{path}: the file is damaged or of another format ({error})") from error
+    except Exception as error:  # on damaged files the readers raise almost anything
+        raise SurfaceError(
+            f"{path}: the file is damaged or of another format ({type(error).__name__}: {error}); "
+            "open it in a modelling program and save it again"
+        ) from error
 
 
 def _checked(raw: RawMesh) -> MeshFile:
@@ -85,6 +88,8 @@ def _checked(raw: RawMesh) -> MeshFile:
     if not np.isfinite(raw.points).all():
         raise SurfaceError("a vertex has a coordinate that is not finite")
     points, faces, first = _welded(raw.points, raw.faces)
+    if raw.joint_names:
+        _check_rig(raw, raw.weights[first])
     part = np.array([part_named(name) for name in raw.face_names], np.uint8)
     real = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
     faces, part, uv = faces[real], part[real], raw.corner_uv[real]
@@ -97,6 +102,8 @@ def _checked(raw: RawMesh) -> MeshFile:
             f"outside, but {len(gaps)} edges have not exactly one triangle on each side, e.g. at "
             f"{places}; merge double vertices, fill holes and recalculate normals"
         )
+    if np.linalg.det(points[faces]).sum() <= 0:  # six times the volume
+        raise SurfaceError("the surface is inside out; flip its normals to point outwards")
     low, high = points.min(axis=0), points.max(axis=0)
     height = float(high[1] - low[1])
     if not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
@@ -110,7 +117,7 @@ def _checked(raw: RawMesh) -> MeshFile:
         vertices=points,
         faces=faces,
         face_part=part,
-        corner_uv=np.clip(uv, 0, 1).astype(np.float32),
+        corner_uv=np.where(part[:, None, None] > 0, np.clip(uv, 0, 1), 0).astype(np.float32),
         rest=(points / height).astype(np.float32),
         face_material=_materials(part),
     )
@@ -119,11 +126,29 @@ def _checked(raw: RawMesh) -> MeshFile:
 
 
 def _welded(points: Floats, faces: Ints) -> tuple[Floats, Ints, npt.NDArray[np.int64]]:
-    """Return points without doubles, faces on them, and for each the first vertex that was it."""
+    """Return the points of faces without doubles, faces on them, and a vertex that each was."""
+    used, corners = np.unique(faces, return_inverse=True)
     _, first, place = np.unique(
-        np.round(points, _WELD), axis=0, return_index=True, return_inverse=True
+        np.round(points[used], _WELD), axis=0, return_index=True, return_inverse=True
     )
-    return points[first], place.ravel()[faces].astype(np.int32), first
+    welded = place.ravel()[corners].reshape(faces.shape).astype(np.int32)
+    return points[used[first]], welded, used[first]
+
+
+def _check_rig(raw: RawMesh, weights: Floats) -> None:
+    if raw.joints.shape != (len(raw.joint_names), 3) or not np.isfinite(raw.joints).all():
+        raise SurfaceError(
+            f"the rig must say where each of its {len(raw.joint_names)} joints is, but does not; "
+            "bind the mesh to it again"
+        )
+    if not (weights >= 0).all() or not np.isfinite(weights).all():
+        raise SurfaceError("a vertex has a weight that is negative or not finite; bind it again")
+    loose = int((weights.sum(axis=1) == 0).sum())
+    if loose:
+        raise SurfaceError(
+            f"{loose} of {len(weights)} vertices are not bound to any joint of the rig, so nobody "
+            "could pose them; give them weights, or save the mesh without the rig"
+        )
 
 
 def _check_charts(names: list[str], part: npt.NDArray[np.uint8], uv: Floats) -> None:
@@ -167,18 +192,19 @@ def _read_obj(path: Path) -> RawMesh:
     names: list[str] = []
     material = group = ""
     nowhere = [float("nan")] * 2
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        kind, _, rest = line.strip().partition(" ")
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
+    for line in text.splitlines():
+        kind, *words = line.split() or [""]
         if kind == "v":
-            points.append([float(x) for x in rest.split()[:3]])
+            points.append(_numbers(line, words, 3))
         elif kind == "vt":
-            textures.append([float(x) for x in rest.split()[:2]])
+            textures.append(_numbers(line, words, 2))
         elif kind == "usemtl":
-            material = rest.strip()
+            material = " ".join(words)
         elif kind in ("g", "o"):
-            group = rest.strip()
+            group = " ".join(words)
         elif kind == "f":
-            corners = [_corner(word, len(points), len(textures)) for word in rest.split()]
+            corners = [_corner(word, len(points), len(textures)) for word in words]
             for b, c in pairwise(corners[1:]):
                 piece = (corners[0], b, c)
                 faces.append((piece[0][0], piece[1][0], piece[2][0]))
@@ -190,6 +216,12 @@ def _read_obj(path: Path) -> RawMesh:
         corner_uv=np.array(uvs, np.float64).reshape(-1, 3, 2),
         face_names=names,
     )
+
+
+def _numbers(line: str, words: list[str], count: int) -> list[float]:
+    if len(words) < count:
+        raise SurfaceError(f"expected {count} numbers in the line {line!r}; save the file again")
+    return [float(word) for word in words[:count]]
 
 
 def _corner(word: str, points: int, textures: int) -> tuple[int, int]:
