@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from iuv.synth.lighting import Casters, Light, Lighting, cast, irradiance, sample_lighting, shine
+from iuv.synth.person import rest_body
 from iuv.synth.props import box
 
 UP = (0.0, 1.0, 0.0)
@@ -40,6 +41,20 @@ def test_shadows(direction: tuple[float, float, float], fine: bool):
     assert min(bright) > 0.95
     above = np.array([[0.0], [1.5], [0.0]], np.float32)
     assert shadow.visibility(above) == 1
+
+
+@pytest.mark.parametrize("direction", [UP, SUN.direction])
+def test_bodies_cast_closed_shadows(direction: tuple[float, float, float]):
+    """Their vertices alone let no more light through than their triangles would."""
+    body = rest_body()
+    vertices, nothing = body.vertices.T, np.zeros((3, 0))
+    points = Casters(points=vertices, corners=nothing, faces=np.zeros((0, 3), np.int64))
+    triangles = Casters(points=nothing, corners=vertices, faces=body.faces)
+    x, z = np.meshgrid(np.linspace(-2, 1, 121), np.linspace(-0.5, 0.5, 41))
+    places = ground(*zip(x.ravel(), z.ravel(), strict=True))
+    dark = cast(triangles, direction, 0.03).visibility(places) < 0.02
+    assert dark.sum() > 80
+    assert cast(points, direction, 0.03).visibility(places)[dark].mean() < 0.05
 
 
 def test_softness():

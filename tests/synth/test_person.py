@@ -1,7 +1,6 @@
 """People: whole, in their clothes, on the ground, and the same for the same seed."""
 
 import hashlib
-import importlib
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from iuv.synth.person import rest_body, sample_person
 from iuv.synth.poses import Arm, Leg, Pose, Trunk, rotations
 from iuv.synth.shapes import Shape, sample_shape
 from iuv.synth.skeleton import JOINT_NAMES, MIRROR_JOINTS, PARENTS
+from older_machine import older_machine
 
 
 def rng_of(seed):
@@ -249,14 +249,6 @@ def test_meshes_are_checked():
     assert PART_MIRROR[5] == 6
 
 
-def plain_processor():
-    """Settings with which NumPy and BLAS do without the newer instructions of this processor."""
-    core = importlib.import_module("numpy._core" if hasattr(np, "_core") else "numpy.core")
-    umath = core._multiarray_umath
-    newer = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)]
-    return {"NPY_DISABLE_CPU_FEATURES": " ".join(newer), "OPENBLAS_CORETYPE": "Prescott"}
-
-
 @pytest.mark.slow
 def test_another_process_on_an_older_machine_makes_the_same_people(people):
     code = (
@@ -267,7 +259,7 @@ def test_another_process_on_an_older_machine_makes_the_same_people(people):
     path = os.pathsep.join([str(here), str(here.parent), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7", **plain_processor()},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7", **older_machine()},
         capture_output=True,
         text=True,
         check=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from iuv.synth.effects import Effects
 from iuv.synth.placement import NEAREST
 from iuv.synth.render import Frame, render
 from iuv.synth.scene import Scene, sample_scene
+from older_machine import older_machine
 
 SIZE = (96, 128)
 
@@ -91,18 +91,6 @@ def test_pictures_differ(samples: list[tuple[Scene, Frame]]):
     assert kinds == {"Planes", "Picture"}
 
 
-def plain_processor() -> dict[str, str]:
-    """Settings with which NumPy and OpenCV do without the newer instructions of this processor."""
-    core = importlib.import_module("numpy._core" if hasattr(np, "_core") else "numpy.core")
-    umath = core._multiarray_umath
-    newer = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__.get(name)]
-    return {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(newer),
-        "OPENCV_CPU_DISABLE": "SSE4.1,SSE4.2,AVX,AVX2,FMA3,AVX512-SKX",
-        "OPENCV_IPP": "disabled",
-    }
-
-
 def both(number: int) -> tuple[Frame, Frame]:
     """A picture as it is, and one on which neither blur nor JPEG hide small differences."""
     scene, frame = sample(number)
@@ -118,7 +106,7 @@ def test_another_process_on_an_older_machine_draws_the_same():
     path = os.pathsep.join([str(here), str(here.parent), *sys.path])
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7", **plain_processor()},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7", **older_machine()},
         capture_output=True,
         text=True,
         check=True,

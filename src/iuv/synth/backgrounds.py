@@ -105,16 +105,16 @@ class Planes:
     def paint(self, camera: Camera, pixels: _Ints) -> list[View]:
         """What the camera sees of it in some pixels, [M]: row x W + column of each."""
         rays = camera.rays_at(pixels)
-        closeness = np.full(len(pixels), np.float32(1e-6))
+        inverse_distance = np.full(len(pixels), np.float32(1e-6))
         number = np.full(len(pixels), len(self.planes), np.int8)
         for index, plane in enumerate(self.planes):
-            _meet(plane, camera, rays, closeness, number, index)
+            _meet(plane, camera, rays, inverse_distance, number, index)
         views = []
         for index in np.flatnonzero(np.bincount(number)).tolist():
             (seen,) = np.nonzero(number == index)
             there = rays if len(seen) == len(pixels) else np.take(rays, seen, axis=1)
             if index < len(self.planes):
-                distance = _ONE / closeness.take(seen)
+                distance = _ONE / inverse_distance.take(seen)
                 views.append(_paint_plane(self.planes[index], camera, seen, there, distance))
             else:
                 dark = np.zeros(len(seen), np.float32)
@@ -162,7 +162,7 @@ def _meet(
     plane: Plane,
     camera: Camera,
     rays: _Floats,
-    closeness: _Floats,
+    inverse_distance: _Floats,
     number: npt.NDArray[np.int8],
     index: int,
 ) -> None:
@@ -172,7 +172,7 @@ def _meet(
         plane: the plane.
         camera: whose rays they are.
         rays: [3, M]
-        closeness: [M], one by the distance along the ray of what is met there.
+        inverse_distance: [M], one by the distance along the ray of what is met there.
         number: [M], of the plane that is met.
         index: of this one.
     """
@@ -181,7 +181,7 @@ def _meet(
         return
     x, y, z = (-part / height for part in _normal(plane))
     own = _dot((x, y, z), rays)
-    closer = own > closeness
+    closer = own > inverse_distance
     if plane.width is not None or plane.outline is not None:
         (pixels,) = np.nonzero(closer)
         u, v = _on_plane(plane, camera, np.take(rays, pixels, axis=1), _ONE / own.take(pixels))
@@ -189,7 +189,7 @@ def _meet(
             closer[pixels] &= (u > 0) & (u < np.float32(plane.width))
         if plane.outline is not None:
             closer[pixels] &= outlined(plane.outline, u, v)
-    np.copyto(closeness, own, where=closer)
+    np.copyto(inverse_distance, own, where=closer)
     np.copyto(number, np.int8(index), where=closer)
 
 

@@ -35,7 +35,7 @@ __all__ = [
 _Points = npt.NDArray[np.float64]
 _Floats = npt.NDArray[np.float32]
 
-_TEXEL = 0.04  # metres: vertices of bodies are closer, so that splats close the surface
+_TEXEL = 0.04  # metres: vertices of bodies are about as close, and the blur closes gaps
 _LARGEST = 112  # texels along a side of a shadow map
 _GRAZING = 0.15  # light from lower than this comes from here, where it meets the ground
 _LIFT = 0.03  # metres
@@ -72,7 +72,7 @@ class Casters:
     """What throws shadows."""
 
     points: _Points
-    """[3, N]: surfaces so finely sampled that the points close them."""
+    """[3, N]: surfaces so finely sampled that the points nearly close them."""
     corners: _Points
     """[3, V]: vertices of coarse surfaces."""
     faces: npt.NDArray[np.integer[Any]]
