@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from clips import write_clip
 from hashing import GOLDEN
 from iuv.cli.app import app
 
@@ -83,10 +84,12 @@ def test_the_readme_shows_how_to_start():
 def test_python_blocks_run(folder, page):
     """In order and in one namespace, as a reader would go on typing, where results lie already.
 
-    So do annotations of the photo, and the files of a body's surface.
+    So do annotations of the photo, the files of a body's surface, and a video.
     """
     shutil.copytree(GOLDEN / "evaluation" / "geodesic", "geodesics")
     Path("people.json").write_text(json.dumps(ANNOTATIONS), encoding="utf-8")
+    if "clip.mp4" in page.read_text(encoding="utf-8"):
+        write_clip(Path("clip.mp4"), 3)
     for out in (".", "results"):
         arguments = ["predict", "photo.jpg", "--out", out, "--save", "npz,iuv,json,dump"]
         assert CliRunner().invoke(app, arguments).exit_code == 0

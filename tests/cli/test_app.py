@@ -116,7 +116,7 @@ import sys
 from typer.testing import CliRunner
 from iuv.cli.app import app
 calls = ["--help", "models", "models --json"]
-calls += [f"{name} --help" for name in ("predict", "train", "eval", "synth", "demo")]
+calls += [f"{name} --help" for name in ("predict", "video", "train", "eval", "synth", "demo")]
 for call in calls:
     assert CliRunner().invoke(app, call.split()).exit_code == 0
 print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
@@ -125,7 +125,7 @@ print(sorted({"torch", "cv2", "PIL", "numpy", "scipy"} & set(sys.modules)))
 
 
 @pytest.mark.parametrize(
-    "command", ["predict", "models", "convert", "train", "eval", "synth", "demo"]
+    "command", ["predict", "video", "models", "convert", "train", "eval", "synth", "demo"]
 )
 def test_the_documentation_names_every_option(command):
     text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")

@@ -24,6 +24,7 @@ from iuv.cli.models import models
 from iuv.cli.predict import predict
 from iuv.cli.synth import synth
 from iuv.cli.train import train
+from iuv.cli.video import video
 
 __all__ = ["app", "main"]
 
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(predict)
+app.command()(video)
 app.command()(models)
 app.command()(convert)
 app.command()(train)

@@ -21,7 +21,7 @@ from iuv.visualize.draw import KINDS, draw
 from iuv.visualize.presets import Preset, apply_preset, get_preset, prepare
 from iuv.writers import atomic_write, write_dump, write_iuv_png, write_json, write_npz, write_png
 
-__all__ = ["OutputError", "Outputs"]
+__all__ = ["OutputError", "Outputs", "parse_person"]
 
 
 class OutputError(ValueError):
@@ -91,7 +91,7 @@ class Outputs:
             folder=folder,
             kinds=() if save is None else _parse_kinds(save),
             preset=None if preset is None else get_preset(preset),
-            person=None if person is None else _parse_person(person),
+            person=None if person is None else parse_person(person),
         )
         suffixes = outputs.suffixes
         if len({suffix.casefold() for suffix in suffixes}) < len(suffixes):
@@ -188,7 +188,12 @@ def _parse_kinds(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def _parse_person(text: str) -> Selection:
+def parse_person(text: str) -> Selection:
+    """Return what --person says.
+
+    Raises:
+        ValueError: it says nothing that can be selected; the message lists the choices.
+    """
     which: Any = int(text) if text.removeprefix("-").isdecimal() else text
     People((0, 0)).select(which)  # refuses, with the choices, what cannot be selected
     selection: Selection = which

@@ -19,6 +19,7 @@ from iuv.visualize.colors import (
     paint_person,
 )
 from iuv.visualize.contour import paint_contours
+from iuv.visualize.tracks import paint_tracks
 
 __all__ = ["KINDS", "check_fits", "draw"]
 
@@ -41,17 +42,19 @@ def draw(image: ByteArray, people: People, kind: str = "segm") -> ByteArray:
     - ``u``, ``v``: U or V coloured by PARULA over the grey photo.
     - ``contour``: lines of equal U and V over the grey photo.
     - ``bbox``: boxes with their scores over the grey photo.
+    - ``tracks``: everybody in a colour of their own, with box and number, over the colour photo; in
+      a video, the number and colour of their track.
 
-    All but ``overlay`` equal Detectron2's pictures (docs/differences.md lists its mended defects);
-    as there, a later person covers an earlier one. The first kind decides whether the photo is
-    in colour or grey.
+    All but ``overlay`` and ``tracks`` equal Detectron2's pictures (docs/differences.md lists its
+    mended defects); as there, a later person covers an earlier one. The first kind decides whether
+    the photo is in colour or grey.
 
     Raises:
         ValueError: `kind` is unknown, or the image is not the one the people were found in.
     """
     check_fits(image, people)
     painters = [_painter(name) for name in kind.split("+")]
-    canvas = image.copy() if painters[0] is _paint_overlay else grey_photo(image)
+    canvas = image.copy() if painters[0] in _IN_COLOR else grey_photo(image)
     for paint in painters:
         paint(canvas, people)
     return canvas
@@ -137,6 +140,8 @@ _PAINTERS: dict[str, Callable[[ByteArray, People], None]] = {
     "v": partial(_paint_coordinate, 1),
     "contour": paint_contours,
     "bbox": _paint_boxes,
+    "tracks": paint_tracks,
 }
+_IN_COLOR = (_paint_overlay, paint_tracks)
 
 KINDS: tuple[str, ...] = tuple(_PAINTERS)

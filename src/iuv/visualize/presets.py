@@ -84,6 +84,11 @@ class Preset:
     """Photo's size → size of the arrays; None: the size predicted at."""
     output_filter: Resampling = Resampling.NEAREST
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether its arrays are for the eye; those of others are numbers, and must stay exact."""
+        return self.layout not in _NUMBERS
+
 
 def _exactly(width: int, height: int) -> SizeRule:
     return lambda size: (width, height)
@@ -105,6 +110,7 @@ def _scaled(size: Size, factor: float) -> Size:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
+_NUMBERS = (labels, labels_rgb, iuv, vui_and_instances, uvi_stretched, uv_float)
 _BLACK_PARULA = colored("parula", canvas="black", alpha=1.0)
 _VIRIDIS = colored("viridis", canvas="viridis", alpha=1.0)
 

@@ -3,7 +3,8 @@
 N people, k = 0 .. N-1, best score first; h x w is a person's box. ``image_size`` int32 [2] (H, W),
 ``boxes_xyxy`` float32 [N, 4], ``scores`` float32 [N]; for each k ``box_xywh_k`` int32 [4],
 ``labels_k`` uint8 [h, w], ``uv_k`` float32 [2, h, w], and those confidences the model has, such as
-``sigma_2_k`` float32 [h, w]. ``classes`` int32 [N] only if somebody's is not 0.
+``sigma_2_k`` float32 [h, w]. ``classes`` int32 [N] only if somebody's is not 0; ``tracks`` int32
+[N], numbers from 1, only if the people are those of a video.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ def write_npz(path: str | os.PathLike[str], people: People) -> None:
     classes = [person.class_index for person in people]
     if any(classes):
         arrays["classes"] = np.array(classes, dtype=np.int32)
+    tracks = [person.track or 0 for person in people]
+    if any(tracks):
+        arrays["tracks"] = np.array(tracks, dtype=np.int32)
     for k, person in enumerate(people):
         arrays[f"box_xywh_{k}"] = np.array(person.box_xywh, dtype=np.int32)
         arrays[f"labels_{k}"] = person.labels
@@ -71,5 +75,6 @@ def _person(arrays: Any, k: int, image_size: tuple[int, int]) -> Person:
         labels=arrays[f"labels_{k}"],
         uv=arrays[f"uv_{k}"],
         class_index=int(arrays["classes"][k]) if "classes" in arrays else 0,
+        track=(int(arrays["tracks"][k]) or None) if "tracks" in arrays else None,
         **{name: arrays[f"{name}_{k}"] for name in CONFIDENCE_FIELDS if f"{name}_{k}" in arrays},
     )
