@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from hashing import GOLDEN
-from iuv.images import MAX_PIXELS, ImageError, input_size, read_image, resize
+from iuv.images import MAX_PIXELS, ImageError, check_image, input_size, read_image, resize
 
 
 @pytest.fixture
@@ -422,3 +422,16 @@ def test_resize_equals_the_reference():
     for name, expected in golden.items():
         if name.startswith("uint8_to_"):
             np.testing.assert_array_equal(resize(image, expected.shape[:2]), expected)
+
+
+def test_a_file_can_be_checked_without_decoding_it(tmp_path, rgb):
+    path = saved(tmp_path, rgb)
+    path.write_bytes(path.read_bytes()[:60])  # the header is whole
+    check_image(path)
+    refuses(path, "damaged or incomplete")
+    for content, message in ((b"", "empty"), (b"text", "not an image"), (None, "no such file")):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(ImageError, match=message):
+            check_image(path)
+    with pytest.raises(ImageError, match="1x9 pixels are too few"):
+        check_image(saved(tmp_path, np.zeros((9, 1, 3), np.uint8), "narrow.png"))

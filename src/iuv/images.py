@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ __all__ = [
     "ChannelOrder",
     "ImageError",
     "ImageInput",
+    "check_image",
     "input_size",
     "read_image",
     "resize",
@@ -35,6 +37,8 @@ MAX_PIXELS = 128 * 1024 * 1024
 about one million pixels. Every camera up to 134 megapixels passes."""
 MIN_SIDE = 2
 """A single row or column of pixels shows nobody; it is a mistake made further up."""
+
+_Result = TypeVar("_Result")
 
 _CHANNELS = (1, 3, 4)
 _TOO_LARGE = (
@@ -85,7 +89,7 @@ def read_image(source: ImageInput, *, channel_order: ChannelOrder = "rgb") -> np
     if channel_order not in ("rgb", "bgr"):
         raise ImageError(f"channel_order must be 'rgb' or 'bgr', got {channel_order!r}")
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _with_file(Path(source), _from_pil)
     if isinstance(source, Image.Image):
         return _from_pil(source, f"the PIL image ({source.mode}, {source.width}x{source.height})")
     if isinstance(source, torch.Tensor):
@@ -97,6 +101,15 @@ def read_image(source: ImageInput, *, channel_order: ChannelOrder = "rgb") -> np
         f"cannot read an image from {type(source).__name__}; give a path, a PIL image, "
         "a numpy array or a torch tensor"
     )
+
+
+def check_image(path: Path) -> None:
+    """See that a file begins as an image does and is of a size that is read, without decoding it.
+
+    Raises:
+        ImageError: it is missing, not an image, or of a size outside `MIN_SIDE` and `MAX_PIXELS`.
+    """
+    _with_file(path, lambda image, name: _check_size(image.height, image.width, name))
 
 
 def input_size(size: tuple[int, ...], short_side: int, long_side: int) -> tuple[int, int]:
@@ -116,7 +129,8 @@ def resize(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[n
     return np.asarray(resized)
 
 
-def _from_file(path: Path) -> npt.NDArray[np.uint8]:
+def _with_file(path: Path, use: Callable[[Image.Image, str], _Result]) -> _Result:
+    """Return what is made of a file, and its name; whatever goes wrong is an `ImageError`."""
     try:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, not an image; give the images in it")
@@ -126,7 +140,7 @@ def _from_file(path: Path) -> npt.NDArray[np.uint8]:
             # Pillow warns of large images (MAX_PIXELS decides here) and of sloppy metadata.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return _from_pil(image, str(path))
+                return use(image, str(path))
     except ImageError:
         raise
     except FileNotFoundError:

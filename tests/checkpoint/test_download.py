@@ -16,7 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from iuv.checkpoint import DownloadError, download, fetch, locking
+from iuv import locking
+from iuv.checkpoint import DownloadError, download, fetch
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several reads
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

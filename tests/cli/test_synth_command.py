@@ -106,7 +106,9 @@ def test_a_mesh_with_holes(tmp_path, mesh):
     ("arguments", "message"),
     [
         (["--images", "0"], "'--images'"),
-        (["--images", "1", "--size", "20"], "sides of at least 32 pixels, got 20 x 20"),
+        (["--images", "1", "--size", "20"], "sides of at least 32 and at most 4096 pixels, got 20"),
+        (["--images", "1", "--size", "99999"], "4096 pixels, got 99999 x 99999 (width x height)"),
+        (["--images", "1000001"], "at most 1,000,000 pictures"),
         (["--images", "1", "--size", "320x"], "--size: expected pixels, such as 320 or 640x480"),
         (["--images", "1", "--workers", "0"], "'--workers'"),
         (["--images", "1", "--seed", "-1"], "'--seed'"),

@@ -109,3 +109,23 @@ def test_files_that_are_no_mesh(tmp_path):
     np.savez(path, **TETRAHEDRON | {"parts": np.full(5, 99)})
     with pytest.raises(MeshError, match=r"mesh\.npz: the parts of a mesh lie in 1\.\.24"):
         read_mesh(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "parts",
+            np.array(["a"] * 5),
+            r"parts must be whole numbers in 1 dimension, got <U1 \[5\]",
+        ),
+        ("parts", np.int64(3), r"parts must be whole numbers in 1 dimension, got int64 \[\]"),
+        ("u", np.zeros((5, 1)), r"u must be numbers in 1 dimension, got float64 \[5, 1\]"),
+        ("faces", np.full((1, 3), np.nan), "faces must be whole numbers in 2 dimensions"),
+        ("points", np.full((4, 3), np.nan), "points must be finite, but some are not"),
+    ],
+)
+def test_files_with_other_arrays(tmp_path, name, value, message):
+    np.savez(tmp_path / "mesh.npz", **TETRAHEDRON | {name: value})
+    with pytest.raises(MeshError, match=message):
+        read_mesh(tmp_path / "mesh.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,4 +198,40 @@ def test_folders_without_pictures(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"broken.png cannot be read \(.*\); mend it or take it away"
     ):
-        Backgrounds(tmp_path).sample(np.random.default_rng(0))
+        Backgrounds(tmp_path)
+
+
+def test_a_picture_that_ends_too_soon(tmp_path: Path):
+    """Its beginning is well, so that it is only found when it is needed."""
+    folder(tmp_path, "half.png")
+    content = (tmp_path / "half.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(content[:60])
+    backgrounds = Backgrounds(tmp_path)
+    with pytest.raises(ValueError, match=r"half.png cannot be read \(.*\); mend it or take it"):
+        backgrounds.sample(np.random.default_rng(0))
+
+
+def test_what_only_looks_like_a_picture(tmp_path: Path):
+    """Apple's shadow files, folders named like pictures, links to nowhere and in a circle."""
+    folder(tmp_path, "album.jpg/a.png", "b.png")
+    (tmp_path / "._b.png").write_bytes(b"Mac OS X")
+    if sys.platform != "win32":
+        (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "album.jpg" / "circle").symlink_to(tmp_path)
+    assert [path.name for path in Backgrounds(tmp_path).paths] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "I;16", "1"])
+def test_pictures_of_all_kinds(tmp_path: Path, mode: str):
+    name = "a.jpg" if mode == "CMYK" else "a.png"
+    Image.new(mode, (3, 2)).save(tmp_path / name)
+    picture = Backgrounds(tmp_path).sample(np.random.default_rng(0))
+    assert picture.image.shape == (2, 3, 3)
+    assert np.isfinite(paint(picture).colour).all()
+
+
+def test_pictures_are_upright(tmp_path: Path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    assert Backgrounds(tmp_path).sample(np.random.default_rng(0)).image.shape == (64, 48, 3)

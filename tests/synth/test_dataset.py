@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import threading
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +23,6 @@ from iuv.evaluation.evaluator import Evaluator
 from iuv.evaluation.meshes import SurfaceMesh, read_mesh
 from iuv.images import read_image
 from iuv.results import People, Person
-from iuv.synth import production
 from iuv.synth.backgrounds import Backgrounds
 from iuv.synth.dataset import DatasetError, Recipe, Sample, SampleWriter
 from iuv.synth.production import produce
@@ -68,6 +64,7 @@ def people(tmp_path_factory) -> Path:
 def test_the_folder(made):
     names = [f"{index:06}" for index in range(COUNT)]
     assert set(content(made)) == {
+        ".lock",
         "annotations.json",
         "mesh.npz",
         "symmetry.npz",
@@ -121,23 +118,6 @@ def test_several_processes_give_the_same(made, tmp_path):
     produce(writer, COUNT, workers=2, progress=lambda done, total: steps.append((done, total)))
     assert steps == [(done, COUNT) for done in range(1, COUNT + 1)]
     assert content(tmp_path / "set") == content(made)
-
-
-def test_few_pictures_are_ordered_ahead():
-    """However many there are to be: their memory would grow with them."""
-    ordered: list[int] = []
-
-    def submit(index: int) -> Future[int]:
-        ordered.append(index)
-        future: Future[int] = Future()
-        future.set_result(index * index)
-        return future
-
-    taken = []
-    for result in production._in_order(submit, range(20), 6):
-        taken.append(result)
-        assert len(ordered) == min(len(taken) + 6, 20)
-    assert taken == [index * index for index in range(20)]
 
 
 def test_a_stopped_run_goes_on(made, tmp_path):
@@ -321,6 +301,14 @@ def test_other_data_sets_are_not_touched(tmp_path):
     with pytest.raises(DatasetError, match=r"has annotations\.json, but no synth\.json"):
         produce(SampleWriter(RECIPE, tmp_path), 1)
     assert set(content(tmp_path)) == {"annotations.json"}
+    (tmp_path / "annotations.json").unlink()
+    for name in ("mesh.npz", "images/000000.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(DatasetError, match=rf"has {name.split('/')[0]}, but no synth\.json"):
+            produce(SampleWriter(RECIPE, tmp_path), 1)
+        assert content(tmp_path) == {name: b"mine"}
+        (tmp_path / name).unlink()
     (tmp_path / "synth.json").write_text("{")
     with pytest.raises(DatasetError, match=r"synth\.json: does not say how the pictures were made"):
         produce(SampleWriter(RECIPE, tmp_path), 1)
@@ -335,8 +323,15 @@ def test_a_folder_that_cannot_be(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seed": -1}, "seed must be 0 or more, got -1"),
-        ({"size": (31, 64)}, r"sides of at least 32 pixels, got 64 x 31 \(width x height\)"),
+        ({"seed": -1}, "seed must be a whole number, 0 or more, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number, 0 or more, got 1.5"),
+        ({"size": 320}, r"size must be \(height, width\), two whole numbers, got 320"),
+        ({"size": (320, 240.0)}, r"two whole numbers, got \(320, 240.0\)"),
+        (
+            {"size": (31, 64)},
+            r"at least 32 and at most 4096 pixels, got 64 x 31 \(width x height\)",
+        ),
+        ({"size": (64, 4097)}, r"got 4097 x 64 \(width x height\)"),
     ],
 )
 def test_recipes_that_cannot_be(changes, message):
@@ -344,25 +339,12 @@ def test_recipes_that_cannot_be(changes, message):
         replace(RECIPE, **changes)
 
 
-@pytest.mark.parametrize(
-    ("count", "workers", "name"), [(0, 1, "pictures"), (1, 0, "workers"), (-3, 1, "pictures")]
-)
-def test_at_least_one(tmp_path, count, workers, name):
-    with pytest.raises(DatasetError, match=f"number of {name} must be 1 or more, got"):
-        produce(SampleWriter(RECIPE, tmp_path), count, workers=workers)
-    assert content(tmp_path) == {}
+def test_one_run_per_folder(made, tmp_path):
+    writer = SampleWriter(RECIPE, tmp_path, dense=True)
 
+    def second_run(done: int, total: int) -> None:
+        with pytest.raises(DatasetError, match="another process is making pictures in this folder"):
+            produce(writer, COUNT)
 
-class Killed:
-    """People whose second picture ends its process, as lack of memory does."""
-
-    def __call__(self, rng: np.random.Generator):
-        if production._writer is not None:
-            threading.Timer(0, os._exit, [9]).start()
-        return capsule_person(rng)
-
-
-def test_a_killed_worker_is_an_error(tmp_path):
-    recipe = replace(RECIPE, people=Killed())
-    with pytest.raises(DatasetError, match=r"a worker process was killed, .* with fewer workers"):
-        produce(SampleWriter(recipe, tmp_path), 4, workers=2)
+    assert produce(writer, COUNT, progress=second_run) == COUNT
+    assert content(tmp_path) == content(made)

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from iuv.checkpoint.errors import DownloadError
-from iuv.checkpoint.locking import file_lock
+from iuv.locking import file_lock
 from iuv.writers.atomic import atomic_write
 
 __all__ = ["cache_folder", "fetch"]

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from iuv.checkpoint import save_weights
-from iuv.checkpoint.locking import file_lock
 from iuv.data.loader import TrainingLoader
 from iuv.data.records import Dataset
 from iuv.engine.checkpoints import (
@@ -39,6 +38,7 @@ from iuv.engine.logs import EVALUATION, Averages, RunLog, is_scored, peak_memory
 from iuv.engine.state import TrainingState
 from iuv.engine.step import TrainingStep
 from iuv.engine.stopping import StopNow, StopRequest
+from iuv.locking import file_lock
 from iuv.modeling.rcnn import RCNN
 from iuv.processes import ALONE, Processes
 from iuv.writers.atomic import atomic_write

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 
 _CHUNK = 4096
 _ARRAYS = ("points", "faces", "parts", "u", "v")
+_SHAPES = {"points": 2, "faces": 2}  # how many dimensions; of the others: 1
+_WHOLE = ("faces", "parts", "vertices")
 _VERTICES = "vertices"
 
 # fmt: off
@@ -169,14 +171,28 @@ def read_mesh(path: Path) -> SurfaceMesh:
         raise FileNotFoundError(f"{path}: there is no such mesh; check the path")
     try:
         with np.load(path, allow_pickle=False) as file:
-            points, faces, parts, u, v = (file[name] for name in _ARRAYS)
-            vertices = file[_VERTICES] if _VERTICES in file.files else None
+            names = [*_ARRAYS, *({_VERTICES} & set(file.files))]
+            arrays = {name: file[name] for name in names}
     except Exception as error:  # on damaged files the decoders raise almost anything
         raise MeshError(
             f"{path}: expected an .npz with the arrays {', '.join(_ARRAYS)} and, perhaps, "
             f"{_VERTICES} ({error}); iuv synth writes one"
         ) from error
     try:
-        return mesh_surface(points, faces, parts=parts, u=u, v=v, vertices=vertices)
+        for name, array in arrays.items():
+            _check_numbers(name, array)
+        return mesh_surface(arrays.pop("points"), arrays.pop("faces"), **arrays)
     except MeshError as error:
         raise MeshError(f"{path}: {error}") from None
+
+
+def _check_numbers(name: str, array: npt.NDArray[Any]) -> None:
+    kinds, meaning = ("iu", "whole numbers") if name in _WHOLE else ("iuf", "numbers")
+    dimensions = _SHAPES.get(name, 1)
+    if array.dtype.kind not in kinds or array.ndim != dimensions:
+        raise MeshError(
+            f"{name} must be {meaning} in {dimensions} dimension{'s' * (dimensions > 1)}, got "
+            f"{array.dtype} {list(array.shape)}"
+        )
+    if not np.isfinite(array).all():
+        raise MeshError(f"{name} must be finite, but some are not")

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from iuv.images import ImageError, read_image, resize
+from iuv.images import ImageError, check_image, read_image, resize
 from iuv.synth.camera import Camera
 from iuv.synth.decor import Decor, Outline, decorate, outlined
 from iuv.synth.materials import Colour
@@ -279,7 +279,7 @@ class Backgrounds:
         folder: searched with all its subfolders.
 
     Raises:
-        ValueError: there is no such folder, or no picture in it.
+        ValueError: there is no such folder, no picture in it, or what is called a picture is none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -288,12 +288,20 @@ class Backgrounds:
                 f"backgrounds must be a folder of pictures, but {folder} "
                 f"{'is a file' if folder.exists() else 'does not exist'}"
             )
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+        paths = sorted(
+            filter(_is_picture, folder.rglob("*")),
+            key=lambda path: path.relative_to(folder).parts,  # Windows' own order differs
+        )
         if not paths:
             raise ValueError(
                 f"no picture ({', '.join(_SUFFIXES)}) in {folder} or its subfolders; "
                 "give a folder of photos without people, or none"
             )
+        for path in paths:
+            try:
+                check_image(path)
+            except ImageError as error:
+                raise _unusable(path, error) from error
         self.paths: Sequence[Path] = paths
 
     def sample(self, rng: np.random.Generator) -> Picture:
@@ -306,8 +314,16 @@ class Backgrounds:
         try:
             image = read_image(path)
         except ImageError as error:
-            raise ValueError(
-                f"the background {path} cannot be read ({error}); mend it or take it away"
-            ) from error
+            raise _unusable(path, error) from error
         size, top, left = rng.random(3).tolist()
         return Picture(image=image, crop=(0.6 + 0.4 * size, top, left), flip=rng.random() < 0.5)
+
+
+def _is_picture(path: Path) -> bool:
+    # Hidden files are none: macOS leaves a "._photo.jpg" beside each on foreign disks.
+    named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    return named and path.is_file()
+
+
+def _unusable(path: Path, error: ImageError) -> ValueError:
+    return ValueError(f"the background {path} cannot be read ({error}); mend it or take it away")

@@ -41,8 +41,10 @@ __all__ = ["ANNOTATIONS", "DatasetError", "Recipe", "Sample", "SampleWriter", "c
 ANNOTATIONS = "annotations.json"
 
 _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
+_FOLDERS = ("images", "dense")
 _GENERATION = 2  # grows whenever the same seed and number give another picture
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
+_LONGEST_PICTURE = 4096  # pixels; more take gigabytes of each worker
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
 
 
@@ -70,13 +72,15 @@ class Recipe:
     """Where these people's charts are, in a rest pose; None: it is our own body."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise DatasetError(f"the seed must be 0 or more, got {self.seed}")
-        if min(self.size) < SHORTEST_PICTURE:
-            height, width = self.size
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise DatasetError(f"the seed must be a whole number, 0 or more, got {self.seed!r}")
+        if not isinstance(self.size, tuple) or list(map(type, self.size)) != [int, int]:
+            raise DatasetError(f"size must be (height, width), two whole numbers, got {self.size}")
+        height, width = self.size
+        if min(self.size) < SHORTEST_PICTURE or max(self.size) > _LONGEST_PICTURE:
             raise DatasetError(
-                f"pictures of people must have sides of at least {SHORTEST_PICTURE} pixels, got "
-                f"{width} x {height} (width x height)"
+                f"pictures of people must have sides of at least {SHORTEST_PICTURE} and at most "
+                f"{_LONGEST_PICTURE} pixels, got {width} x {height} (width x height)"
             )
 
     def settings(self) -> dict[str, Any]:
@@ -183,7 +187,7 @@ class SampleWriter:
         """
         present = {
             f"{name}/{entry.name}"
-            for name in ("images", "dense")
+            for name in _FOLDERS
             if (self.folder / name).is_dir()
             for entry in os.scandir(self.folder / name)
         }
@@ -212,13 +216,14 @@ def claim(writer: SampleWriter) -> None:
                     f"{former.get(name)}, and this call has {value}; choose another folder, or "
                     "the same settings"
                 )
-    elif (folder / ANNOTATIONS).exists():
-        raise DatasetError(
-            f"{folder}: has {ANNOTATIONS}, but no {_SETTINGS}, so it is another data set; choose "
-            "another folder"
-        )
+    for name in () if path.is_file() else (ANNOTATIONS, _MESH, _SYMMETRY, *_FOLDERS):
+        if _has_something(folder / name):
+            raise DatasetError(
+                f"{folder}: has {name}, but no {_SETTINGS}, so it is another data set; choose "
+                "another folder"
+            )
     try:
-        for name in ("images", "dense") if writer.dense else ("images",):
+        for name in _FOLDERS if writer.dense else _FOLDERS[:1]:
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(
@@ -227,6 +232,10 @@ def claim(writer: SampleWriter) -> None:
         ) from error
     with atomic_write(path) as file:
         file.write(json.dumps(settings, indent=2).encode())
+
+
+def _has_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -131,8 +131,8 @@ def _welded(points: Floats, faces: Ints) -> tuple[Floats, Ints, npt.NDArray[np.i
     _, first, place = np.unique(
         np.round(points[used], _WELD), axis=0, return_index=True, return_inverse=True
     )
-    welded = place.ravel()[corners].reshape(faces.shape).astype(np.int32)
-    return points[used[first]], welded, used[first]
+    welded: Ints = place.ravel()[corners.ravel()].reshape(faces.shape).astype(np.int32)
+    return points[used[first]], welded, used[first].astype(np.int64)
 
 
 def _check_rig(raw: RawMesh, weights: Floats) -> None:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import cv2
 
+from iuv.locking import file_lock
 from iuv.synth.dataset import ANNOTATIONS, DatasetError, SampleWriter, claim, complete
 from iuv.synth.journal import Journal, Record
 
 __all__ = ["available_cores", "produce"]
 
-_JOURNAL = "records.part"
+_JOURNAL, _LOCK = "records.part", ".lock"
+_MOST = 1_000_000  # pictures: their names have six digits
+_MOST_WORKERS = 61 if sys.platform == "win32" else 1000  # Windows waits for no more processes
 _AHEAD = 16  # pictures per worker that are ordered, or wait for an earlier one
 
 _Result = TypeVar("_Result")
@@ -49,8 +57,8 @@ def produce(
 
     Args:
         writer: the recipe and the folder.
-        count: how many pictures there shall be, 1 or more.
-        workers: processes. With more than one, a script that calls this must do so below
+        count: how many pictures there shall be, 1 to a million.
+        workers: processes, 1 or more. With more than one, a script that calls this must do so below
             ``if __name__ == "__main__":``.
         progress: called after each picture with the number of those made, and of all to be made.
 
@@ -58,16 +66,21 @@ def produce(
         How many were made.
 
     Raises:
-        DatasetError: count or workers are below 1, the folder has another data set or more
-            pictures than asked for, or a worker was killed.
+        DatasetError: count or workers are out of their range, the folder has another data set or
+            more pictures than asked for, another process is at work in it, or a worker was killed.
         OSError: the folder cannot be made or written.
         ValueError: a background cannot be read.
     """
     for name, value in (("pictures", count), ("workers", workers)):
         if value < 1:
             raise DatasetError(f"the number of {name} must be 1 or more, got {value}")
+    if count > _MOST:
+        raise DatasetError(
+            f"a data set has at most {_MOST:,} pictures, got {count:,}; make several, with "
+            "different seeds"
+        )
     claim(writer)
-    with Journal(writer.folder / _JOURNAL) as journal:
+    with _only_run(writer.folder), Journal(writer.folder / _JOURNAL) as journal:
         journal.read_published(writer.folder / ANNOTATIONS)
         former = max(journal.places, default=-1) + 1
         if former > count:
@@ -84,27 +97,74 @@ def produce(
     return len(missing)
 
 
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """Keep others from working in this folder: they would mix up the records."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(folder / _LOCK, wait=False))
+        except BlockingIOError:
+            raise DatasetError(
+                f"{folder}: another process is making pictures in this folder; wait for its end, "
+                "or choose another folder"
+            ) from None
+        except OSError:  # not every file system has locks
+            pass
+        yield
+
+
 def _records(writer: SampleWriter, indices: Sequence[int], workers: int) -> Iterator[Record]:
-    workers = min(workers, len(indices))
+    workers = min(workers, len(indices), _MOST_WORKERS)
     if workers <= 1:
         yield from map(writer, indices)
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        # forked processes inherit locked locks, of OpenCV's threads among others
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(writer,),
-    )
+    with _pool(writer, workers) as pool:
+
+        def order(index: int) -> Future[Record]:
+            with _uninterrupted():  # a worker that starts inherits it: the parent stops them
+                return pool.submit(_make, index)
+
+        try:
+            yield from _in_order(order, indices, _AHEAD * workers)
+        except BrokenProcessPool:
+            raise DatasetError(
+                f"{writer.folder}: a worker process was killed, as happens when there is too "
+                "little memory, or when a script makes pictures outside of `if __name__ == "
+                '"__main__":`; run the same again with fewer workers: what is done is kept'
+            ) from None
+
+
+@contextmanager
+def _pool(writer: SampleWriter, workers: int) -> Iterator[ProcessPoolExecutor]:
+    with TemporaryDirectory() as folder:
+        # By file: of a worker that dies at its start, Python would wait for ever to take its
+        # arguments, if they are more than a pipe holds.
+        path = Path(folder, "writer.pickle")
+        path.write_bytes(pickle.dumps(writer))
+        pool = ProcessPoolExecutor(
+            workers,
+            # forked processes inherit locked locks, of OpenCV's threads among others
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(path,),
+        )
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C, where there is a way to; it counts afterwards."""
+    if sys.platform == "win32":
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield from _in_order(lambda index: pool.submit(_make, index), indices, _AHEAD * workers)
-    except BrokenProcessPool:
-        raise DatasetError(
-            f"{writer.folder}: a worker process was killed, as happens when there is too little "
-            "memory; run the same again with fewer workers: what is done is kept"
-        ) from None
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _in_order(
@@ -122,12 +182,12 @@ def _in_order(
         yield result
 
 
-def _start(writer: SampleWriter) -> None:
-    """Prepare a worker process."""
+def _start(path: Path) -> None:
+    """Prepare a worker process, which is to use the writer in a file."""
     global _writer  # a pool gives its workers nothing else to keep
-    _writer = writer
+    _writer = pickle.loads(path.read_bytes())  # noqa: S301 - our own, where only we can write
     cv2.setNumThreads(1)  # there is a process per core
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and tells the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for Windows: see `_uninterrupted`
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
