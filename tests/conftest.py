@@ -22,9 +22,10 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Keep the user's cache folder out of the tests."""
+def _own_settings(tmp_path_factory):
+    """Keep the user's cache folder out of the tests, and engines that take long to prepare."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IUV_ENGINE", "eager")
         patch.setenv("IUV_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -24,11 +24,16 @@ TINY = ModelConfig().replace(
 
 
 def tiny_predictor(config: ModelConfig = TINY) -> Predictor:
+    """A predictor with a `tiny_model`."""
+    device = torch.device("cpu")
+    return Predictor(prepare_eager(tiny_model(config), device), device=device)
+
+
+def tiny_model(config: ModelConfig = TINY) -> RCNN:
     """Random weights, always the same; every proposal that survives is a person."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = RCNN(config)
     with torch.no_grad():
         model.box_head.cls.bias[0] += 5
-    device = torch.device("cpu")
-    return Predictor(prepare_eager(model, device), device=device)
+    return model

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from iuv.checkpoint import find_weights, load_weights, read_config
+from iuv.checkpoint import find_weights, read_config
 from iuv.config import ConfigError, ModelConfig
 from iuv.decode import decode_people
 from iuv.detectron2_yaml import read_detectron2_yaml
@@ -30,11 +30,13 @@ from iuv.modeling.rcnn import RCNN, STRIDE, TrunkOutputs, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
 from iuv.results import ChartOutputs, People
-from iuv.runtime.eager import prepare_eager
+from iuv.runtime.build import build_model
+from iuv.runtime.engines import ENGINES, PRECISIONS, EngineChoice, choose_engine
 from iuv.zoo import get_model
 
 __all__ = [
     "ENGINES",
+    "PRECISIONS",
     "Look",
     "Predictor",
     "exact_convolutions",
@@ -48,9 +50,6 @@ __all__ = [
 _YAML = {".yaml", ".yml"}
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
 
-ENGINES = ("auto", "eager")
-"""What may run the network; ``"auto"`` is the fastest that gives the same numbers."""
-
 
 def load(
     model: str | os.PathLike[str] = "R_50_FPN_s1x",
@@ -59,6 +58,7 @@ def load(
     config: ModelConfig | str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
     engine: str = "auto",
+    precision: str = "fp32",
     min_score: float = 0.5,
     max_people: int = 100,
 ) -> Predictor:
@@ -71,7 +71,8 @@ def load(
         config: what a weights file holds: a `ModelConfig`, a name of the zoo or a Detectron2 YAML.
             Not needed for files in our own format, which carry it.
         device: ``"auto"`` (CUDA, else MPS, else CPU) or anything `torch.device` takes.
-        engine: one of `ENGINES`.
+        engine: one of `ENGINES`; ``"auto"`` is the fastest that is installed and fits.
+        precision: one of `PRECISIONS`; all but ``"fp32"`` change results a little.
         min_score: people must score above this, 0..1.
         max_people: at most so many per image, best first.
 
@@ -81,17 +82,14 @@ def load(
         CheckpointError: the weights are broken or do not fit the model.
         FileNotFoundError: there is no such file.
         DownloadError: the weights could not be fetched; the message says what to put where.
-        ValueError: the device or the engine cannot be used here.
+        ValueError: the device cannot be used here.
+        EngineError: the engine or the precision cannot (a ValueError, too).
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     target = pick_device(device)
+    choice = choose_engine(engine, precision, target)
     chosen, path = resolve_model(model, weights, config)
     chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
-    with torch.device("meta"):  # no memory and no initialisation: the weights are about to come
-        network = RCNN(chosen)
-    load_weights(network, path)
-    return Predictor(prepare_eager(network, target), device=target)
+    return Predictor(build_model(chosen, path, choice, target), device=target, choice=choice)
 
 
 def resolve_model(
@@ -172,6 +170,9 @@ def _mps_is_able() -> bool:
     return True
 
 
+_EAGER = EngineChoice("eager", "fp32")
+
+
 class Look(NamedTuple):
     """One image after the trunk: what `Predictor.find` and `Predictor.charts_at` go on from."""
 
@@ -187,12 +188,20 @@ class Predictor:
 
     Args:
         model: with weights, prepared by an engine (`iuv.runtime`).
-        device: where the model's weights are.
+        device: where the model runs.
+        choice: what runs it, of `iuv.runtime.engines.choose_engine`.
     """
 
-    def __init__(self, model: RCNN, *, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: RCNN,
+        *,
+        device: torch.device,
+        choice: EngineChoice = _EAGER,
+    ) -> None:
         self.model = model
         self.device = device
+        self.choice = choice
 
     @property
     def config(self) -> ModelConfig:

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 import iuv
 from iuv.cli.app import app
 from iuv.cli.errors import explain
+from iuv.cli.loading import Engine, Precision
+from iuv.predictor import ENGINES, PRECISIONS
 from iuv.visualize.draw import KINDS
 from iuv.visualize.presets import PRESETS
 
@@ -156,3 +158,8 @@ def test_python_m():
     assert "--nope" in result.stderr
     assert "Traceback" not in result.stderr
     assert "Usage: iuv models" in result.stderr
+
+
+def test_options_name_every_engine_and_precision():
+    assert tuple(engine.value for engine in Engine) == ENGINES
+    assert tuple(precision.value for precision in Precision) == PRECISIONS

@@ -200,6 +200,7 @@ def test_defaults(predict, fakes):
         "model": "R_50_FPN_s1x",
         "device": "auto",
         "engine": "auto",
+        "precision": "fp32",
         "min_score": 0.5,
         "max_people": 100,
     }
@@ -219,6 +220,7 @@ def test_options_are_passed_on(predict, fakes, photos):
         "weights": "w.pkl",
         "device": "cpu",
         "engine": "eager",
+        "precision": "fp32",
         "min_score": "0.05",
         "max_people": "7",
     }

@@ -89,3 +89,13 @@ def test_gradient_reaches_the_features():
     )
     pooled.sum().backward()
     assert features.grad.sum().item() == pytest.approx(2 * 2 * 2)  # each bin is a mean
+
+
+def test_pooled_boxes_of_several_levels_stay_channels_last():
+    features = [
+        torch.rand(1, 8, 32 >> level, 32 >> level).contiguous(memory_format=torch.channels_last)
+        for level in range(4)
+    ]
+    boxes = torch.tensor([[0.0, 0, 20, 20], [0, 0, 120, 120], [5, 5, 30, 30]])
+    pooled = pool_pyramid(features, [boxes], pool_size=7, sampling_ratio=2, aligned=False)
+    assert pooled.is_contiguous(memory_format=torch.channels_last)

@@ -60,7 +60,7 @@ def demo(
     outputs = Outputs.parse(out, save=_SAVE, preset=None, person=None)
     photo, scene = (Source(out / name, name[:-4]) for name in ("astronaut.jpg", "scene.jpg"))
     outputs.check([photo, scene])
-    predictor = iuv.predictor.load(EMBEDDED.name, device="cpu")
+    predictor = iuv.predictor.load(EMBEDDED.name, device="cpu", engine="eager")
     sample = Sample.make(Recipe(seed=_SEED, size=_SIZE), _PICTURE)
     typer.echo(f"{EMBEDDED.name} has looked for people in two pictures:")
     for source, content, about in (

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, load_predictor, load_symmetry, own_device
+from iuv.cli.loading import (
+    DEFAULT_MODEL,
+    Engine,
+    Precision,
+    load_predictor,
+    load_symmetry,
+    own_device,
+)
 from iuv.cli.scores import find_published, plain_scores, print_scores
 
 if TYPE_CHECKING:
@@ -148,7 +155,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
         ),
     ] = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="What runs the network; auto is the fastest that is installed.")
+    ] = Engine.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="All but fp32 are faster and change results a little.")
+    ] = Precision.fp32,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -211,28 +223,26 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             processes=processes,
             console=console,
         )
+        limits: dict[str, Any] = {"min_score": min_score, "max_people": max_people}
         if found is not None:
             scores = scoring.of_results(found)
         else:
-            predictor = load_predictor(
-                model,
-                weights,
-                device=own,
-                engine=engine.value,
-                min_score=min_score,
-                max_people=max_people,
-            )
+            runs: dict[str, Any] = {
+                "device": own,
+                "engine": engine.value,
+                "precision": precision.value,
+            }
+            predictor = load_predictor(model, weights, **runs, **limits)
             stream = (_augment(predictor, symmetry, data_root) if tta else predictor).stream
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)
         if processes.is_main:
             other = results or weights  # than a released model
-            how = {"min_score": min_score, "max_people": max_people, "tta": tta}
             document = {
                 "data": dataset.name,
                 "images": len(dataset),
                 "scored": str(other or model or DEFAULT_MODEL),
-                "predicted": None if results else how,
+                "predicted": None if results else {**limits, "tta": tta},
                 "min_similarity": min_similarity,
                 "scores": plain_scores(scores),
                 "published": None if other else find_published(model or DEFAULT_MODEL),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MODEL",
     "Engine",
+    "Precision",
     "load_default",
     "load_predictor",
     "load_symmetry",
@@ -32,6 +33,17 @@ class Engine(str, Enum):
 
     auto = "auto"
     eager = "eager"
+    compile = "compile"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+class Precision(str, Enum):
+    """What the network computes with."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
 
 
 def load_predictor(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, load_default, load_predictor
+from iuv.cli.loading import DEFAULT_MODEL, Engine, Precision, load_default, load_predictor
 from iuv.cli.progress import ProgressReport
 from iuv.cli.sources import find_sources
 from iuv.zoo import EMBEDDED
@@ -95,7 +95,12 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
         ),
     ] = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="What runs the network; auto is the fastest that is installed.")
+    ] = Engine.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="All but fp32 are faster and change results a little.")
+    ] = Precision.fp32,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -133,6 +138,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
         options = {
             "device": device,
             "engine": engine.value,
+            "precision": precision.value,
             "min_score": min_score,
             "max_people": max_people,
         }

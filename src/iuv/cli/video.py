@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, load_default, load_predictor
+from iuv.cli.loading import DEFAULT_MODEL, Engine, Precision, load_default, load_predictor
 from iuv.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -142,7 +142,12 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
             metavar="NAME", help="auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps, ..."
         ),
     ] = "auto",
-    engine: Annotated[Engine, typer.Option(help="What runs the network.")] = Engine.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="What runs the network; auto is the fastest that is installed.")
+    ] = Engine.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="All but fp32 are faster and change results a little.")
+    ] = Precision.fp32,
 ) -> None:
     """Find the people in a video and show their body parts, frame by frame, without flicker.
 
@@ -167,6 +172,7 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
             plan,
             device=device,
             engine=engine.value,
+            precision=precision.value,
             min_score=min_score * (_KEEP if smooth else 1),
             max_people=max_people,
         )

@@ -35,14 +35,24 @@ class BoxHead(nn.Module):
 
     def __init__(self, in_channels: int, config: BoxConfig) -> None:
         super().__init__()
+        self.pooled = in_channels, config.pool_size, config.pool_size
+        self.channels_last = False
         self.fc1 = nn.Linear(in_channels * config.pool_size**2, config.fc_dim)
         self.fc2 = nn.Linear(config.fc_dim, config.fc_dim)
         self.cls = nn.Linear(config.fc_dim, config.num_classes + 1)
         self.deltas = nn.Linear(config.fc_dim, config.num_classes * 4)
 
+    def lay_out_channels_last(self) -> None:
+        """Order the first weights as channels-last memory is, in place: inputs are not copied."""
+        if not self.channels_last:
+            weight = self.fc1.weight.unflatten(1, self.pooled).permute(0, 2, 3, 1).flatten(1)
+            self.fc1.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
+            self.channels_last = True
+
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits and box deltas."""
-        hidden = F.relu_(self.fc1(pooled.flatten(1)))
+        rows = pooled.permute(0, 2, 3, 1) if self.channels_last else pooled
+        hidden = F.relu_(self.fc1(rows.flatten(1)))
         hidden = F.relu_(self.fc2(hidden))
         return self.cls(hidden), self.deltas(hidden)
 

@@ -15,7 +15,7 @@ from iuv.bodyparts import NUM_PARTS
 from iuv.config import DenseConfig
 from iuv.results import ChartOutputs
 
-__all__ = ["ChartPredictor"]
+__all__ = ["ChartPredictor", "output_channels"]
 
 
 class ChartPredictor(nn.Module):
@@ -24,7 +24,7 @@ class ChartPredictor(nn.Module):
     def __init__(self, config: DenseConfig) -> None:
         super().__init__()
         self.segm_confidence_epsilon = config.segm_confidence_epsilon
-        self.channels = _output_channels(config)
+        self.channels = output_channels(config)
         for name, channels in self.channels.items():
             deconv = nn.ConvTranspose2d(config.conv_dim, channels, 4, stride=2, padding=1)
             self.add_module(name, deconv)
@@ -50,7 +50,8 @@ class ChartPredictor(nn.Module):
         return ChartOutputs(**maps)
 
 
-def _output_channels(config: DenseConfig) -> dict[str, int]:
+def output_channels(config: DenseConfig) -> dict[str, int]:
+    """Return the number of maps of each field of `ChartOutputs` that a model has, in order."""
     per_part = NUM_PARTS + 1
     channels = {
         "coarse_segm": config.coarse_channels,

@@ -48,8 +48,6 @@ class PyramidDecoder(nn.Module):
     projected.
     """
 
-    stride = 4
-
     def __init__(self, channels: int, *, norm: bool = False) -> None:
         super().__init__()
         for level, steps in ((2, 1), (3, 1), (4, 2), (5, 3)):

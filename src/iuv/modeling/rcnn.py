@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from iuv.config import BackboneConfig, DenseConfig, InputConfig, ModelConfig, RPNConfig
 from iuv.modeling.box_head import BOX_WEIGHTS, Boxes, BoxHead, select_boxes
-from iuv.modeling.chart import ChartPredictor
+from iuv.modeling.chart import ChartPredictor, output_channels
 from iuv.modeling.dense_head import ConvHead, DeepLabHead
 from iuv.modeling.fpn import FPN, PyramidDecoder
 from iuv.modeling.resnet import ResNet
-from iuv.modeling.rpn import RPNHead, decode_proposals, select_proposals
+from iuv.modeling.rpn import STRIDES, RPNHead, decode_proposals, select_proposals
 from iuv.ops.boxes import decode_deltas
 from iuv.ops.roi_align import pool_pyramid, window_of
 from iuv.results import ChartOutputs
@@ -147,7 +147,7 @@ class RCNN(nn.Module):
         config = self.config.dense
         features = features[:4]
         if self.decoder is not None:  # decode only where people are
-            size, stride = features[0].shape[-2:], self.decoder.stride
+            size, stride = features[0].shape[-2:], STRIDES[0]
             everyone = torch.cat(list(boxes))
             window = window_of(everyone, size, scale=1 / stride, aligned=config.aligned)
             features = [self.decoder(features, window)]
@@ -186,5 +186,6 @@ class RCNN(nn.Module):
 
     def _no_charts(self, like: Tensor) -> ChartOutputs:
         size = self.config.dense.heatmap_size
-        channels = self.dense.chart.channels
-        return ChartOutputs(**{k: like.new_zeros((0, c, size, size)) for k, c in channels.items()})
+        channels = output_channels(self.config.dense)
+        empty = {name: like.new_zeros((0, c, size, size)).float() for name, c in channels.items()}
+        return ChartOutputs(**empty)

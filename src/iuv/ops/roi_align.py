@@ -170,7 +170,7 @@ def pool_pyramid(
         aligned: see `roi_align`.
 
     Returns:
-        [sum of R_i, C, P, P], boxes in the order given.
+        [sum of R_i, C, P, P] in channels-last memory format, boxes in the order given.
     """
     all_boxes = torch.cat(list(boxes))
     counts = torch.tensor([len(b) for b in boxes], device=all_boxes.device)
@@ -193,4 +193,6 @@ def pool_pyramid(
         )
     if len(features) == 1:
         return pooled[0]
-    return torch.cat(pooled)[torch.cat(order).argsort()]
+    # rows in memory order: joining channels-last tensors, some of them empty, may lose the layout
+    rows = torch.cat([bins.permute(0, 2, 3, 1) for bins in pooled])
+    return rows[torch.cat(order).argsort()].permute(0, 3, 1, 2)

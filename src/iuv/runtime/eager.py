@@ -2,26 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from iuv.modeling.layers import ConvNorm, FrozenBatchNorm2d
-from iuv.modeling.rcnn import RCNN
+from iuv.modeling.rcnn import RCNN, TrunkOutputs
+from iuv.results import ChartOutputs
 
 __all__ = ["fold_batch_norm", "prepare_eager"]
 
 _BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 
 
-def prepare_eager(model: RCNN, device: torch.device) -> RCNN:
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def prepare_eager(model: RCNN, device: torch.device, precision: str = "fp32") -> RCNN:
     """Make a loaded model ready for inference on a device, in place.
 
-    The ResNet's batch norms are folded into their convolutions, weights are laid out channels-last,
-    and gradients are switched off. Results change by float rounding only.
+    Batch norms are folded into their convolutions, weights are laid out channels-last, and
+    gradients are switched off. In fp32, results change by float rounding only.
+
+    Args:
+        model: with its weights.
+        device: where to run.
+        precision: "fp32", "bf16" or "fp16", of the heavy parts. What lies between them, and the
+            boxes, scores and maps that come out, stay float32.
     """
     model.eval().requires_grad_(False)
     fold_batch_norm(model)
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # torch's stub lacks this overload
+    model.box_head.lay_out_channels_last()
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this overload
+    if precision != "fp32":
+        _lower(model, _DTYPES[precision])
+    return model
+
+
+def _lower(model: RCNN, dtype: torch.dtype) -> None:
+    """Have the heavy parts compute with another type, in place."""
+
+    def narrow(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(_cast(value, dtype) for value in inputs)
+
+    def widen(_: nn.Module, __: tuple[Any, ...], outputs: Any) -> Any:
+        if isinstance(outputs, TrunkOutputs):  # features stay: other parts take them so
+            return outputs._replace(
+                logits=_cast(outputs.logits, torch.float32),
+                deltas=_cast(outputs.deltas, torch.float32),
+            )
+        return _cast(outputs, torch.float32)
+
+    for part in (model.trunk, model.box_head, model.dense, model.decoder):
+        if part is not None:
+            part.to(dtype)
+            part.register_forward_pre_hook(narrow)
+            if part is not model.decoder:
+                part.register_forward_hook(widen)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Tensors in lists and tuples, as another type."""
+    if isinstance(value, Tensor):
+        return value.to(dtype)
+    if isinstance(value, ChartOutputs):
+        return ChartOutputs(*(_cast(maps, dtype) for maps in value))
+    if isinstance(value, list | tuple) and all(isinstance(item, Tensor) for item in value):
+        return type(value)([item.to(dtype) for item in value])
+    return value
 
 
 def fold_batch_norm(module: nn.Module) -> None:

@@ -1,0 +1,54 @@
+"""OpenVINO: the fastest on Intel and AMD processors."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from iuv.runtime.parts import Run
+
+if TYPE_CHECKING:
+    import openvino
+
+__all__ = ["openvino_run"]
+
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
+    """Return what runs a part on the processor. What is compiled is kept beside the file.
+
+    Args:
+        path: ONNX file, of `iuv.runtime.onnx_parts`.
+        precision: "fp32" or "bf16".
+    """
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "CACHE_DIR": os.fspath(Path(path).parent / "openvino"),
+    }
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return _OpenVINO(compiled)
+
+
+class _OpenVINO:
+    """One request for all calls: its memory is used again, so that only one may run at a time."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self.request = compiled.create_infer_request()
+        self.lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        arrays = [x.contiguous().numpy() for x in inputs]
+        with self.lock:
+            outputs = self.request.infer(arrays, share_inputs=True, share_outputs=False)
+            return [torch.from_numpy(array) for array in outputs.values()]

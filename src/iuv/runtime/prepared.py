@@ -1,0 +1,103 @@
+"""Parts of networks that other engines have been made ready for, kept on disk.
+
+One folder per weights, network and release of this format; one file per part and precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from iuv.checkpoint import load_weights
+from iuv.checkpoint.download import cache_folder
+from iuv.config import ModelConfig
+from iuv.locking import file_lock
+from iuv.modeling.rcnn import RCNN
+from iuv.runtime.eager import fold_batch_norm
+from iuv.runtime.onnx_parts import export_part
+from iuv.runtime.parts import split
+
+__all__ = ["prepared_parts"]
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1  # grows whenever the same weights would give other files
+_CHUNK = 1 << 20
+
+
+def prepared_parts(config: ModelConfig, weights: str | os.PathLike[str]) -> dict[str, Path]:
+    """Return an ONNX file for each part of a model; they are made at the first call.
+
+    Args:
+        config: of the model.
+        weights: file of its weights.
+
+    Raises:
+        CheckpointError: the weights are broken or do not fit the model.
+        EngineError: packages that the making needs are not installed.
+        OSError: the cache cannot be written; its folder is IUV_HOME, or the platform's for iuv.
+    """
+    folder = cache_folder() / "engines" / f"{_digest(Path(weights))[:20]}-{_network(config)}"
+    record = folder / "parts.json"
+    if not record.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with file_lock(folder / ".lock"):
+            if not record.is_file():  # another process may have been quicker
+                _make(config, weights, folder)
+    names: list[str] = json.loads(record.read_text())
+    return {name: folder / f"{name}.onnx" for name in names}
+
+
+def _make(config: ModelConfig, weights: str | os.PathLike[str], folder: Path) -> None:
+    start = time.perf_counter()
+    _log.warning("preparing the network for this engine, once; this takes a minute or less")
+    with torch.device("meta"):
+        model = RCNN(config)
+    load_weights(model, weights)
+    model.eval().requires_grad_(False)
+    fold_batch_norm(model)
+    model.box_head.lay_out_channels_last()
+    parts = split(model)
+    for part in parts:
+        export_part(part, folder / f"{part.name}.onnx")
+    partial = folder / "parts.json.part"
+    partial.write_text(json.dumps([part.name for part in parts]))
+    partial.replace(folder / "parts.json")  # only now is the folder whole
+    _log.info("prepared in %.0f s: %s", time.perf_counter() - start, folder)
+
+
+def _network(config: ModelConfig) -> str:
+    """What the parts depend on besides the weights, as eight digits; not detection settings."""
+    box = config.box
+    shapes = (
+        _FORMAT,
+        config.backbone,
+        config.dense,
+        (box.num_classes, box.pool_size, box.fc_dim),
+        (len(config.rpn.anchor_sizes), len(config.rpn.aspect_ratios)),
+    )
+    return hashlib.sha256(repr(shapes).encode()).hexdigest()[:8]
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; remembered beside what is prepared, as it takes a second per gigabyte."""
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    known = cache_folder() / "engines" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.sha256"
+    if known.is_file():
+        return known.read_text()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    partial = known.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(digest.hexdigest())
+    partial.replace(known)
+    return digest.hexdigest()

@@ -1,0 +1,124 @@
+"""Which engine is chosen, and that all of them find the same people."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import iuv
+from iuv.checkpoint import save_weights
+from iuv.runtime import engines
+from iuv.runtime.engines import EngineChoice, EngineError, choose_engine
+from tiny import TINY, tiny_model
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Says which packages there are."""
+    names: set[str] = set()
+    monkeypatch.setattr(
+        engines.importlib.util, "find_spec", lambda name: object() if name in names else None
+    )
+    return names
+
+
+def test_auto_takes_what_is_installed(installed, monkeypatch):
+    monkeypatch.delenv("IUV_ENGINE")
+    assert choose_engine("auto", "fp32", CPU) == EngineChoice("eager", "fp32")
+    installed |= {"onnxruntime", "onnx", "onnxscript"}
+    assert choose_engine("auto", "fp32", CPU).engine == "onnxruntime"
+    installed |= {"openvino"}
+    assert choose_engine("auto", "fp32", CPU).engine == "openvino"
+    assert choose_engine("auto", "fp32", CUDA).engine == "eager"
+    assert choose_engine("auto", "fp16", CUDA).engine == "eager"
+    assert choose_engine("eager", "fp32", CPU).engine == "eager"
+
+
+def test_the_environment_says_what_auto_is(installed, monkeypatch):
+    installed |= {"openvino", "onnx", "onnxscript"}
+    monkeypatch.setenv("IUV_ENGINE", "compile")
+    assert choose_engine("auto", "fp32", CPU).engine == "compile"
+    assert choose_engine("openvino", "fp32", CPU).engine == "openvino"
+    monkeypatch.setenv("IUV_ENGINE", "warp")
+    with pytest.raises(EngineError, match="got 'warp'"):
+        choose_engine("auto", "fp32", CPU)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "device", "message"),
+    [
+        ("tensorrt", "fp32", CPU, "engine must be one of auto, eager, .*, got 'tensorrt'"),
+        ("eager", "fp8", CPU, "precision must be one of fp32, .*, got 'fp8'"),
+        ("openvino", "fp32", CPU, r"needs openvino, onnx, onnxscript.*pip install 'iuv\[openvino"),
+        ("onnxruntime", "bf16", CPU, "computes with fp32 on cpu, not with bf16"),
+        ("openvino", "fp32", CUDA, "runs on processors only, not on cuda; take 'eager'"),
+        ("auto", "fp16", CPU, "no engine can compute with fp16 here"),
+        ("eager", "fp16", CPU, "with fp32, bf16 on cpu, not with fp16"),
+    ],
+)
+@pytest.mark.usefixtures("installed")
+def test_what_cannot_be_is_said(engine, precision, device, message, monkeypatch):
+    monkeypatch.delenv("IUV_ENGINE")
+    with pytest.raises(EngineError, match=message):
+        choose_engine(engine, precision, device)
+
+
+SMALL = TINY.replace(**{"backbone.depth": 18, "backbone.width": 16})  # few layers to export
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("engines") / "small.safetensors"
+    save_weights(tiny_model(SMALL).state_dict(), SMALL, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, size, dtype=np.uint8) for size in ((60, 80, 3), (90, 50, 3))]
+
+
+def predict(weights, images, engine, precision="fp32"):
+    predictor = iuv.load(weights, engine=engine, precision=precision, device="cpu", min_score=0.05)
+    assert predictor.choice == EngineChoice(engine, precision)
+    return predictor(images)
+
+
+@pytest.mark.parametrize(
+    "engine", ["openvino", "onnxruntime", pytest.param("compile", marks=pytest.mark.slow)]
+)
+def test_engines_agree_with_eager_torch(weights, images, engine):
+    if engine != "compile" and importlib.util.find_spec(engine) is None:
+        pytest.skip(f"{engine} is an extra, and not installed here")
+    if engine == "compile" and shutil.which("c++") is None:
+        pytest.skip("torch.compile needs a C++ compiler, which is not installed here")
+    for expected, actual in zip(
+        predict(weights, images, "eager"), predict(weights, images, engine), strict=True
+    ):
+        assert len(expected) > 0
+        np.testing.assert_allclose(actual.boxes_xyxy, expected.boxes_xyxy, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(actual.scores, expected.scores, atol=1e-4)
+        for one, other in zip(actual, expected, strict=True):
+            assert one.box_xywh == other.box_xywh
+            assert (one.labels == other.labels).mean() > 0.999
+            same = one.labels == other.labels
+            np.testing.assert_allclose(one.uv[:, same], other.uv[:, same], atol=1e-3)
+
+
+def test_bf16_is_close(weights, images):
+    """Random weights, whose numbers are far from 1, say little: trunk and heads do run in bf16."""
+    predictor = iuv.load(weights, engine="eager", precision="bf16", device="cpu", min_score=0.05)
+    kinds = {p.dtype for p in predictor.model.parameters()}
+    assert kinds == {torch.bfloat16}
+    for people in predictor(images):
+        assert len(people) > 0
+        assert people.boxes_xyxy.dtype == np.float32
+        assert people[0].uv.dtype == np.float32
