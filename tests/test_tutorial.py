@@ -29,6 +29,8 @@ SMALLER = {
 ADDED = {
     "synth": ["--size", "96", "--workers", "1"],
     "train": ["--set", "loader.batch_size=2", "--set", "loader.workers=0"],
+    "eval": ["--engine", "eager"],  # others take a minute to prepare
+    "predict": ["--engine", "eager"],
 }
 """By command: what is run as well."""
 
