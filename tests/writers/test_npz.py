@@ -28,7 +28,7 @@ def assert_same(a: People, b: People) -> None:
     assert np.array_equal(a.boxes_xyxy, b.boxes_xyxy)
     assert np.array_equal(a.scores, b.scores)
     for p, q in zip(a, b, strict=True):
-        assert (p.box_xywh, p.class_index) == (q.box_xywh, q.class_index)
+        assert (p.box_xywh, p.class_index, p.track) == (q.box_xywh, q.class_index, q.track)
         assert np.array_equal(p.labels, q.labels)
         assert np.array_equal(p.uv, q.uv)
         assert p.confidences().keys() == q.confidences().keys()
@@ -109,3 +109,16 @@ def test_a_cut_off_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ResultFileError, match=r"cut\.npz"):
         read_npz(path)
+
+
+def test_tracks_of_a_video(tmp_path: Path) -> None:
+    first, second = sample_people()
+    people = People(first.image_size, (replace(first, track=7), second))
+    write_npz(tmp_path / "x.npz", people)
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["tracks"].dtype == np.int32
+        assert arrays["tracks"].tolist() == [7, 0]
+    assert_same(read_npz(tmp_path / "x.npz"), people)
+    write_npz(tmp_path / "y.npz", sample_people())
+    with np.load(tmp_path / "y.npz") as arrays:
+        assert "tracks" not in arrays

@@ -21,7 +21,7 @@ from iuv.cli.sources import Source
 from iuv.engine.stopping import StopRequest
 from iuv.results import ByteArray, People
 from iuv.video import Chosen, FrameSource, VideoReader, VideoWriter, check_video_path
-from iuv.visualize.draw import draw
+from iuv.visualize.draw import KINDS, draw
 from iuv.visualize.presets import NobodyFoundError, Preset, apply_preset, prepare
 
 __all__ = ["ClipReport", "Plan", "run_clip"]
@@ -76,6 +76,8 @@ class Plan:
             extra = _outputs(frames, save or _DEFAULT_EXTRA_FILES, None)
         drawing = drawing or _DEFAULT_DRAWING
         _outputs(Path(), drawing, None)  # refuses an unknown kind, with near ones
+        if drawing.split("+")[0] not in KINDS or "," in drawing:
+            raise OutputError(f"--draw: {drawing} is no drawing; choose from {', '.join(KINDS)}")
         wanted = _outputs(Path(), None, preset).preset if preset else None
         if wanted is not None:
             _check_fits_video(wanted, lossless=lossless)
