@@ -56,7 +56,7 @@ def test_it_says_what_the_model_is_and_what_to_do_next(demo):
     result = demo("--out", "elsewhere")
     assert Path("elsewhere", "scene_overlay.png").is_file()
     text = " ".join(result.stdout.split())
-    assert "with 3 people" in text
+    assert "with 4 people" in text
     assert "public domain" in text
     assert "small model that has learnt from synthetic people only, never from a photo" in text
     calls = [shlex.split(line) for line in result.stdout.splitlines() if line[:6] == "  iuv "]
