@@ -222,14 +222,15 @@ def test_inside_out_is_refused(tmp_path, box):
         ("unbound", r"507 of \d+ vertices are not bound to any joint .* give them weights"),
         ("weights", "a weight that is negative or not finite; bind it again"),
         ("joints", r"must say where each of its \d+ joints is, but does not"),
+        ("one place", "left shoulder and elbow of the rig are 0 m apart, of a person of 1.8 m"),
+        ("centimetres", r"elbow of the rig are 2\d\.\d m apart.* rig of its own size"),
     ],
 )
 def test_rigs_that_nobody_can_pose(tmp_path, body, rig, damage, message):
     names, parents, places, weights = rig
     if damage == "weights":
         weights = np.where(weights > 0.9, np.inf, weights)
-    if damage == "joints":
-        places = np.full_like(places, np.nan)
+    places = places * {"joints": np.nan, "one place": 0, "centimetres": 100}.get(damage, 1)
     write_glb(tmp_path / "a.glb", body, (names, parents, places, weights))
     if damage == "unbound":
         data = (tmp_path / "a.glb").read_bytes()

@@ -22,6 +22,7 @@ from iuv.synth.skeleton import JOINT_NAMES, PARENTS, REST_JOINTS, pose
 
 __all__ = ["UserBody"]
 
+_SHORTEST_ARM, _LONGEST_ARM = 0.02, 1.0  # upper arms of whatever is a person, in heights
 _NEEDED = ("pelvis", *(f"{side}_{name}" for side in ("left", "right")
                        for name in ("shoulder", "elbow", "hip", "knee")))  # fmt: skip
 _LIMBS = {
@@ -136,7 +137,14 @@ def _rigged(file: MeshFile, path: Path) -> tuple[Floats, Floats, csr_matrix]:
     local = np.tile(np.eye(3), (len(JOINT_NAMES), 1, 1))
     for side, sign in (("left", 1.0), ("right", -1.0)):
         start, end = (JOINT_NAMES.index(f"{side}_{name}") for name in ("shoulder", "elbow"))
-        local[start] = _between(joints[end] - joints[start], np.array([sign, 0.0, 0.0]))
+        upper_arm = joints[end] - joints[start]
+        length = float(np.linalg.norm(upper_arm))
+        if not _SHORTEST_ARM < length / height < _LONGEST_ARM:
+            raise SurfaceError(
+                f"{path}: the {side} shoulder and elbow of the rig are {length:.3g} m apart, of a "
+                f"person of {height:.3g} m; bind the mesh to a rig of its own size"
+            )
+        local[start] = _between(upper_arm, np.array([sign, 0.0, 0.0]))
     straight = pose(file.mesh.vertices, csr_matrix(weights), joints, local)
     return straight.vertices, straight.joints, csr_matrix(weights)
 
