@@ -22,7 +22,7 @@ from iuv.video.tracking import Found, Track, Tracker
 __all__ = ["DEFAULT_SMOOTH", "Chosen", "PeopleTracker", "StagedPredictor", "track"]
 
 DEFAULT_SMOOTH = 0.7
-"""Steady, and measured to be no less exact than none: see docs/benchmarks.md."""
+"""Half the flicker, and no greater errors in parts, U and V: see docs/benchmarks.md."""
 
 _USUAL_SECONDS = 0.04  # between frames, where nobody says
 _PATIENCE = 25  # frames: somebody who is away for longer is no longer waited for
