@@ -292,8 +292,10 @@ def test_settings_are_not_mixed(made, changes, message):
 
 
 def test_pictures_are_not_taken_away(made):
+    before = content(made)
     with pytest.raises(DatasetError, match="has 5 pictures, more than 4; ask for as many or more"):
         produce(SampleWriter(RECIPE, made), 4)
+    assert content(made) == before
 
 
 def test_other_data_sets_are_not_touched(tmp_path):

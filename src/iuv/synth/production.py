@@ -81,9 +81,12 @@ def produce(
         )
     claim(writer)
     with _only_run(writer.folder), Journal(writer.folder / _JOURNAL) as journal:
+        published = not journal.places
         journal.read_published(writer.folder / ANNOTATIONS)
         former = max(journal.places, default=-1) + 1
         if former > count:
+            if published:  # what was just made from it is of no use
+                journal.remove()
             raise DatasetError(
                 f"{writer.folder}: has {former} pictures, more than {count}; ask for as many or "
                 "more, or choose another folder"
