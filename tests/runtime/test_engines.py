@@ -113,6 +113,20 @@ def test_engines_agree_with_eager_torch(weights, images, engine):
             np.testing.assert_allclose(one.uv[:, same], other.uv[:, same], atol=1e-3)
 
 
+def test_auto_does_without_a_cache(weights, tmp_path, monkeypatch, caplog):
+    """In a container, say: an engine that needs files to be kept is no reason to fail."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IUV_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("IUV_ENGINE", raising=False)
+    monkeypatch.setattr(
+        "iuv.predictor.choose_engine", lambda *_: EngineChoice("onnxruntime", "fp32")
+    )
+    assert iuv.load(weights, device="cpu").choice == EngineChoice("eager", "fp32")
+    assert "onnxruntime cannot be made ready" in caplog.text
+    with pytest.raises(OSError, match=r"file|director"):
+        iuv.load(weights, device="cpu", engine="onnxruntime")
+
+
 def test_bf16_is_close(weights, images):
     """Random weights, whose numbers are far from 1, say little: trunk and heads do run in bf16."""
     predictor = iuv.load(weights, engine="eager", precision="bf16", device="cpu", min_score=0.05)
