@@ -8,6 +8,7 @@ H x W: an image as given. h x w: resized to the network's input size.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -46,6 +47,7 @@ __all__ = [
     "resolve_model",
 ]
 
+_log = logging.getLogger(__name__)
 
 _YAML = {".yaml", ".yml"}
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
@@ -71,7 +73,8 @@ def load(
         config: what a weights file holds: a `ModelConfig`, a name of the zoo or a Detectron2 YAML.
             Not needed for files in our own format, which carry it.
         device: ``"auto"`` (CUDA, else MPS, else CPU) or anything `torch.device` takes.
-        engine: one of `ENGINES`; ``"auto"`` is the fastest that is installed and fits.
+        engine: one of `ENGINES`; ``"auto"`` is the fastest that is installed and fits, and eager
+            where the cache that it needs cannot be written.
         precision: one of `PRECISIONS`; all but ``"fp32"`` change results a little.
         min_score: people must score above this, 0..1.
         max_people: at most so many per image, best first.
@@ -89,7 +92,15 @@ def load(
     choice = choose_engine(engine, precision, target)
     chosen, path = resolve_model(model, weights, config)
     chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
-    return Predictor(build_model(chosen, path, choice, target), device=target, choice=choice)
+    try:
+        network = build_model(chosen, path, choice, target)
+    except OSError as error:
+        if engine != "auto" or choice.engine == "eager":
+            raise
+        _log.warning("%s cannot be made ready (%s); eager torch is used", choice.engine, error)
+        choice = choice._replace(engine="eager")
+        network = build_model(chosen, path, choice, target)
+    return Predictor(network, device=target, choice=choice)
 
 
 def resolve_model(

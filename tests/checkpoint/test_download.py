@@ -165,6 +165,16 @@ def test_default_folder_is_the_platforms(monkeypatch):
     assert "iuv" in download._cache_path("https://host/w", None).parts
 
 
+def test_users_without_a_home(monkeypatch):
+    def fail(*args: object, **kwargs: object) -> str:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("IUV_HOME")
+    monkeypatch.setattr(download.platformdirs, "user_cache_dir", fail)
+    with pytest.raises(DownloadError, match="no folder to keep files in .* set the .* IUV_HOME"):
+        fetch("https://host/w")
+
+
 def test_without_length_or_version(server):
     server.length, server.etag = False, None
     assert fetch(server.url()).read_bytes() == CONTENT

@@ -78,8 +78,20 @@ def fetch(url: str, *, name: str | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be had again: IUV_HOME, or the platform's for iuv."""
-    return Path(os.environ.get("IUV_HOME") or platformdirs.user_cache_dir("iuv", appauthor=False))
+    """Return the folder for what can be had again: IUV_HOME, or the platform's for iuv.
+
+    Raises:
+        DownloadError: the platform has none, as the user has no home folder.
+    """
+    if own := os.environ.get("IUV_HOME"):
+        return Path(own)
+    try:
+        return Path(platformdirs.user_cache_dir("iuv", appauthor=False))
+    except RuntimeError as error:
+        raise DownloadError(
+            f"there is no folder to keep files in ({error}); set the environment variable IUV_HOME "
+            "to one"
+        ) from error
 
 
 def _cache_path(url: str, name: str | None) -> Path:
