@@ -92,6 +92,7 @@ def predict(weights, images, engine, precision="fp32"):
     return predictor(images)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own compiler
 @pytest.mark.parametrize(
     "engine", ["openvino", "onnxruntime", pytest.param("compile", marks=pytest.mark.slow)]
 )
