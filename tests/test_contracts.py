@@ -44,7 +44,7 @@ SHORT = [path.relative_to(SOURCE).as_posix() for path in FILES]
 # fmt: off
 LEVELS = {
     0: {"sectioned", "config", "training_config", "results", "targets", "bodyparts", "ops",
-        "processes", "pickle_depth", "locking"},
+        "processes", "pickle_depth", "pipeline", "locking"},
     1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
         "synth", "visualize", "writers", "images", "decode"},
     2: {"checkpoint", "runtime", "evaluation"},

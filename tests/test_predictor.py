@@ -1,3 +1,4 @@
+import threading
 from urllib.error import URLError
 
 import numpy as np
@@ -10,9 +11,10 @@ import iuv.zoo
 from iuv import predictor as predictor_module
 from iuv.checkpoint import CheckpointError, DownloadError, save_weights
 from iuv.config import ConfigError
-from iuv.images import ImageError
+from iuv.images import ImageError, resize
 from iuv.modeling.rcnn import RCNN
-from iuv.predictor import Predictor, load, pick_device
+from iuv.pipeline import WORKERS
+from iuv.predictor import Predictor, load
 from iuv.zoo import UnknownModelError, get_model
 from tiny import TINY, tiny_predictor
 
@@ -82,21 +84,68 @@ def test_batches_of_mixed_sizes_equal_one_by_one(tiny, batch_size):
         assert_same(people, tiny(image))
 
 
-def test_stream_reads_no_further_than_a_batch(tiny):
+def test_images_of_one_size_run_together_though_others_are_between(tiny):
+    sizes = [(64, 64), (64, 100)] * 3
+    images = [pixels(*size, seed=i) for i, size in enumerate(sizes)]
+    batches = []
+    hook = tiny.model.trunk.register_forward_hook(
+        lambda module, inputs, outputs: batches.append(tuple(inputs[0].shape))
+    )
+    together = list(tiny.stream(images, batch_size=3))
+    hook.remove()
+    assert batches == [(3, 3, 64, 64), (3, 3, 64, 128)]
+    assert [people.image_size for people in together] == sizes
+    assert_same(together[3], tiny(images[3]))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_stream_reads_as_far_ahead_as_it_says(tiny, batch_size):
+    """And does so in one thread, the consumer's."""
     taken = []
 
     def images():
-        for index in range(6):
-            taken.append(index)
-            yield pixels(40, 40)
+        for index in range(99):
+            taken.append(threading.current_thread())
+            yield pixels(40, 40 if index % 2 else 80)
 
-    stream = tiny.stream(images(), batch_size=2)
+    stream = tiny.stream(images(), batch_size=batch_size)
     assert taken == []
-    next(stream)
-    assert taken == [0, 1]
-    next(stream)
-    next(stream)
-    assert taken == [0, 1, 2, 3]
+    for done in range(1, 4):
+        next(stream)
+        assert done < len(taken) <= done + 5 * batch_size + WORKERS
+    before = len(taken)
+    stream.close()
+    assert len(taken) == before
+    assert set(taken) == {threading.current_thread()}
+
+
+def test_arrays_are_not_copied(tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "iuv.predictor.resize", lambda image, size: seen.append(image) or resize(image, size)
+    )
+    image = pixels(40, 40)
+    list(tiny.stream([image, image]))
+    assert all(np.shares_memory(image, other) for other in seen)
+    assert len(seen) == 2
+
+
+def test_files_may_be_closed_when_the_next_is_asked_for(tiny, photo):
+    def images():
+        for _ in range(5):
+            with Image.open(photo) as image:
+                yield image
+
+    expected = tiny(photo)
+    for people in tiny.stream(images()):
+        assert_same(people, expected)
+
+
+def test_an_unreadable_image_comes_in_turn(tiny, tmp_path):
+    stream = tiny.stream([pixels(64, 64), pixels(64, 99), tmp_path / "gone.jpg"], batch_size=3)
+    assert [next(stream).image_size, next(stream).image_size] == [(64, 64), (64, 99)]
+    with pytest.raises(ImageError, match=r"gone\.jpg"):
+        next(stream)
 
 
 def test_nobody(tiny):
@@ -223,22 +272,6 @@ def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match=r"put it at .*model_final_162be9\.pkl"):
         load("R_50_FPN_s1x")
     assert asked == [get_model("R_50_FPN_s1x").weights_url]
-
-
-@pytest.mark.parametrize(("able", "device"), [(True, "mps"), (False, "cpu")])
-def test_auto_takes_an_apple_gpu_only_if_it_can_pool(monkeypatch, able, device):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(predictor_module, "_mps_is_able", lambda: able)
-    assert pick_device("auto").type == device
-
-
-def test_devices():
-    assert pick_device("cpu") == torch.device("cpu")
-    assert pick_device("auto").type in {"cpu", "cuda", "mps"}
-    for name in ("gpu", "cuda:99", "", "hpu", "meta"):
-        with pytest.raises(ValueError, match="cannot be used here; try 'auto' or 'cpu'"):
-            pick_device(name)
 
 
 def test_weights_that_overflow_are_reported():

@@ -7,17 +7,16 @@ H x W: an image as given. h x w: resized to the network's input size.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, overload
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -30,9 +29,11 @@ from iuv.modeling.box_head import Boxes
 from iuv.modeling.rcnn import RCNN, STRIDE, TrunkOutputs, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
+from iuv.pipeline import WORKERS, in_batches, in_order
 from iuv.results import ChartOutputs, People
 from iuv.runtime.build import build_model
-from iuv.runtime.engines import ENGINES, PRECISIONS, EngineChoice, choose_engine
+from iuv.runtime.devices import pick_device
+from iuv.runtime.engines import ENGINES, PRECISIONS, EngineChoice, EngineError, choose_engine
 from iuv.zoo import get_model
 
 __all__ = [
@@ -43,7 +44,6 @@ __all__ = [
     "exact_convolutions",
     "load",
     "padded_size",
-    "pick_device",
     "resolve_model",
 ]
 
@@ -61,6 +61,7 @@ def load(
     device: str | torch.device = "auto",
     engine: str = "auto",
     precision: str = "fp32",
+    calibration: str | os.PathLike[str] | None = None,
     min_score: float = 0.5,
     max_people: int = 100,
 ) -> Predictor:
@@ -76,6 +77,8 @@ def load(
         engine: one of `ENGINES`; ``"auto"`` is the fastest that is installed and fits, and eager
             where the cache that it needs cannot be written.
         precision: one of `PRECISIONS`; all but ``"fp32"`` change results a little.
+        calibration: folder of typical photos that ``"int8"`` is fitted to, once; None: synthetic
+            people.
         min_score: people must score above this, 0..1.
         max_people: at most so many per image, best first.
 
@@ -86,16 +89,19 @@ def load(
         FileNotFoundError: there is no such file.
         DownloadError: the weights could not be fetched; the message says what to put where.
         ValueError: the device cannot be used here.
-        EngineError: the engine or the precision cannot (a ValueError, too).
+        EngineError: the engine or the precision cannot, or the photos for calibration are of no use
+            (a ValueError, too).
     """
     target = pick_device(device)
     choice = choose_engine(engine, precision, target)
+    if calibration is not None and precision != "int8":
+        raise EngineError(f"calibration goes with precision 'int8', not with {precision!r}")
     chosen, path = resolve_model(model, weights, config)
     chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
     try:
-        network = build_model(chosen, path, choice, target)
+        network = build_model(chosen, path, choice, target, calibration=calibration)
     except OSError as error:
-        if engine != "auto" or choice.engine == "eager":
+        if engine != "auto" or choice.engine == "eager" or precision == "int8":
             raise
         _log.warning("%s cannot be made ready (%s); eager torch is used", choice.engine, error)
         choice = choice._replace(engine="eager")
@@ -149,39 +155,22 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def pick_device(device: str | torch.device) -> torch.device:
-    """Return the device that ``"auto"`` or a name means.
-
-    Raises:
-        ValueError: the name is not a device, or this machine does not have it.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device(
-            "mps" if torch.backends.mps.is_available() and _mps_is_able() else "cpu"
-        )
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen).cpu()  # so that "meta", which holds no numbers, fails too
-    except (RuntimeError, AssertionError, ImportError) as error:
-        raise ValueError(
-            f"device {str(device)!r} cannot be used here; try 'auto' or 'cpu'"
-        ) from error
-    return chosen
-
-
-def _mps_is_able() -> bool:
-    """Tell whether this torch has RoIAlign's operator on Apple GPUs (torch 2.10 and later)."""
-    try:
-        one = torch.zeros((1, 1), device="mps")
-        F.embedding_bag(one.long(), one, per_sample_weights=one, mode="sum")
-    except (NotImplementedError, RuntimeError):
-        return False
-    return True
-
-
 _EAGER = EngineChoice("eager", "fp32")
+
+
+_WINDOW = 4
+"""Batches from among which images of one size are taken."""
+
+
+class _Prepared(NamedTuple):
+    """One image, ready for the network."""
+
+    image_size: tuple[int, int]
+    """(H, W) of the image."""
+    size: tuple[int, int]
+    """(h, w) of the network's input, without padding."""
+    pixels: Tensor
+    """uint8 [h, w, 3], RGB; pinned if it goes to a GPU."""
 
 
 class Look(NamedTuple):
@@ -244,7 +233,7 @@ class Predictor:
             ImageError: an input cannot be read as an image.
         """
         if isinstance(inputs, str | os.PathLike | Image.Image | np.ndarray | Tensor):
-            return self._predict([inputs], channel_order)[0]
+            return self._predict([self._prepare(inputs, channel_order)])[0]
         return list(self.stream(inputs, channel_order=channel_order))
 
     def stream(
@@ -253,21 +242,38 @@ class Predictor:
         *,
         batch_size: int = 1,
         channel_order: ChannelOrder = "rgb",
-    ) -> Iterator[People]:
-        """Yield the people of each image, in order, holding no more than one batch in memory.
+    ) -> Generator[People, None, None]:
+        """Yield the people of each image, in order; memory does not grow with their number.
 
-        Images of a batch run together if their padded input sizes are equal, so that the result
-        does not depend on an image's neighbours.
+        Threads read and resize the next images while the network runs. Images go through it
+        together if their padded input sizes are equal, at most `batch_size` of them, from among
+        four times as many neighbours; the result does not depend on an image's neighbours.
+
+        Args:
+            inputs: consumed as needed, in the thread of the consumer: up to ``5 * batch_size`` and
+                a few (`iuv.pipeline.WORKERS`) further than the results. So leave an array or a
+                tensor as it is until its result is there; PIL images may be closed at once.
+            batch_size: how many images may go through the network together.
+            channel_order: of arrays and tensors.
 
         Raises:
-            ImageError: an input cannot be read as an image.
+            ImageError: an input cannot be read as an image; after the results of those before.
             ValueError: the batch size is below 1.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        iterator = iter(inputs)
-        while batch := list(itertools.islice(iterator, batch_size)):
-            yield from self._predict(batch, channel_order)
+        # Pillow decodes when asked to, until the file is closed: with the source in hand.
+        sources = (read_image(i) if isinstance(i, Image.Image) else i for i in inputs)
+        prepare = partial(self._prepare, channel_order=channel_order)
+        ahead = batch_size + WORKERS
+        with closing(in_order(prepare, sources, workers=WORKERS, ahead=ahead)) as prepared:
+            yield from in_batches(
+                self._predict,
+                prepared,
+                kind=lambda image: padded_size(image.size),
+                size=batch_size,
+                window=_WINDOW * batch_size,
+            )
 
     @torch.inference_mode()
     def look(self, image: ImageInput, *, channel_order: ChannelOrder = "rgb") -> Look:
@@ -280,13 +286,10 @@ class Predictor:
         Raises:
             ImageError: the input cannot be read as an image.
         """
-        pixels = read_image(image, channel_order=channel_order)
-        limits = self.config.input.short_side, self.config.input.long_side
-        size = input_size(pixels.shape[:2], *limits)
-        uploaded = torch.tensor(resize(pixels, size)).to(self.device)
-        batch = network_input([uploaded], padded_size(size), self.config.input)
+        prepared = self._prepare(image, channel_order)
         with exact_convolutions():
-            return Look((pixels.shape[0], pixels.shape[1]), size, self.model.trunk(batch))
+            outputs = self.model.trunk(self._network_input([prepared]))
+        return Look(prepared.image_size, prepared.size, outputs)
 
     @torch.inference_mode()
     def find(self, look: Look) -> Boxes:
@@ -311,32 +314,44 @@ class Predictor:
             (charts,) = self.model.read_charts(look.outputs.features, [boxes])
         return charts
 
+    def _prepare(self, source: ImageInput, channel_order: ChannelOrder) -> _Prepared:
+        """Read and resize an image; threads do it."""
+        image = read_image(source, channel_order=channel_order)
+        size = input_size(
+            image.shape[:2], self.config.input.short_side, self.config.input.long_side
+        )
+        pixels = torch.tensor(resize(image, size))
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()  # or the upload would wait for what the GPU still does
+        return _Prepared((image.shape[0], image.shape[1]), size, pixels)
+
+    def _network_input(self, images: Sequence[_Prepared]) -> Tensor:
+        """Upload images of one padded size."""
+        uploaded = [
+            image.pixels.to(self.device, non_blocking=image.pixels.is_pinned()) for image in images
+        ]
+        return network_input(uploaded, padded_size(images[0].size), self.config.input)
+
     @torch.inference_mode()
-    def _predict(self, inputs: Sequence[ImageInput], channel_order: ChannelOrder) -> list[People]:
-        """The whole path from images to people; images of one padded size run together."""
-        images = [read_image(source, channel_order=channel_order) for source in inputs]
-        limits = self.config.input.short_side, self.config.input.long_side
-        sizes = [input_size(image.shape[:2], *limits) for image in images]
-        people: dict[int, People] = {}
-        for padded in dict.fromkeys(map(padded_size, sizes)):
-            members = [index for index, size in enumerate(sizes) if padded_size(size) == padded]
-            resized = [torch.tensor(resize(images[i], sizes[i])) for i in members]
-            uploaded = [image.to(self.device) for image in resized]
-            batch = network_input(uploaded, padded, self.config.input)
-            with exact_convolutions():
-                detections = self.model(batch, [sizes[index] for index in members])
-            for index, found in zip(members, detections, strict=True):
-                full_size = images[index].shape[0], images[index].shape[1]
-                boxes = clip_boxes(scale_boxes(found.boxes, sizes[index], full_size), full_size)
-                keep = non_empty(boxes)
-                people[index] = decode_people(
+    def _predict(self, images: Sequence[_Prepared]) -> list[People]:
+        """Find the people in images of one padded size."""
+        with exact_convolutions():
+            detections = self.model(self._network_input(images), [image.size for image in images])
+        people = []
+        for image, found in zip(images, detections, strict=True):
+            full_size = image.image_size
+            boxes = clip_boxes(scale_boxes(found.boxes, image.size, full_size), full_size)
+            keep = non_empty(boxes)
+            people.append(
+                decode_people(
                     found.charts.at(keep),
                     boxes[keep],
                     found.scores[keep],
                     found.classes[keep],
                     full_size,
                 )
-        return [people[index] for index in range(len(images))]
+            )
+        return people
 
 
 def exact_convolutions() -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -25,6 +26,7 @@ from hashing import GOLDEN
 from iuv.cli.app import app
 from iuv.config import BackboneConfig, BoxConfig, DenseConfig, InputConfig, ModelConfig
 from iuv.modeling.rcnn import RCNN
+from iuv.pipeline import WORKERS
 from iuv.results import People, Person
 from iuv.zoo import get_model
 
@@ -354,7 +356,7 @@ def test_a_result_that_cannot_be_written(predict, photos):
 
 
 def test_a_full_disk_ends_the_run(predict, photos, monkeypatch):
-    photos(b="red")
+    photos(**{f"b{index}": "red" for index in range(60)})
     calls = []
 
     def write(self, source, image, people):
@@ -364,8 +366,8 @@ def test_a_full_disk_ends_the_run(predict, photos, monkeypatch):
     monkeypatch.setattr("iuv.cli.outputs.Outputs.write", write)
     result = predict("in", "--out", "out")
     assert result.exit_code == 2
-    assert "iuv: No space left on device" in result.stderr
-    assert len(calls) == 1
+    assert result.stderr == "iuv: No space left on device\n"
+    assert len(calls) <= 2 * WORKERS + 1  # those that were under way
 
 
 def test_debug_shows_why_an_image_failed(predict, photos):
@@ -563,18 +565,50 @@ def test_nothing_left_to_do_loads_no_model(predict, fakes):
     assert len(fakes) == 1
 
 
-def test_images_are_read_one_batch_at_a_time(predict, photos, fakes, monkeypatch):
-    photos(b="red", c="red", d="red")
-    events = []
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_images_are_read_a_little_ahead(predict, photos, monkeypatch, batch_size):
+    photos(**{f"b{index}": "red" for index in range(60)})
+    events, ahead = [], []
     read = iuv.cli.batch.read_image
+    monkeypatch.setattr("iuv.cli.batch.read_image", lambda path: events.append(path) or read(path))
+
+    def write(self, source, *_):
+        ahead.append(len(events) - len(ahead))
+
+    monkeypatch.setattr("iuv.cli.outputs.Outputs.write", write)
+    assert predict("in", "--out", "out", "--batch-size", batch_size).exit_code == 0
+    assert len(events) == len(ahead) == 61
+    assert max(ahead) <= 1 + batch_size + 3 * WORKERS
+
+
+def test_an_image_is_saved_and_another_read_while_the_network_runs(predict, photos, monkeypatch):
+    photos(b="red", c="red", d="red", e="red", f="red")
+    meeting = threading.Barrier(3, timeout=20)  # breaks unless all three are there
+    read, find = iuv.cli.batch.read_image, FakePredictor.find
+    order = sorted(os.listdir("in"))
+    looks = []
+
+    def look(self, image):
+        looks.append(image)
+        if len(looks) == 2:  # the first image can be saved, later ones can be read
+            meeting.wait()
+        return find(self, image)
+
+    def late(path):
+        if path.name == order[2]:
+            meeting.wait()
+        return read(path)
+
+    monkeypatch.setattr(FakePredictor, "find", look)
+    monkeypatch.setattr("iuv.cli.batch.read_image", late)
     monkeypatch.setattr(
-        "iuv.cli.batch.read_image", lambda path: events.append(path.stem) or read(path)
+        "iuv.cli.outputs.Outputs.write",
+        lambda self, source, *_: meeting.wait() if source.path.name == order[0] else None,
     )
-    monkeypatch.setattr(
-        "iuv.cli.outputs.Outputs.write", lambda self, source, *_: events.append(f"-{source.key}")
-    )
-    assert predict("in", "--out", "out", "--batch-size", "2").exit_code == 0
-    assert events == ["a", "b", "-a", "-b", "c", "d", "-c", "-d"]
+    monkeypatch.setattr("iuv.cli.batch.WORKERS", 2)
+    result = predict("in", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("6 done, ")
 
 
 @pytest.fixture

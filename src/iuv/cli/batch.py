@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from iuv.cli.sources import Source
 from iuv.images import read_image
+from iuv.pipeline import WORKERS, behind, in_order
 
 if TYPE_CHECKING:
     from iuv.predictor import Predictor
@@ -36,18 +38,26 @@ class _Waiting(NamedTuple):
     found: list[People]
 
 
+class _Failed(NamedTuple):
+    """A source that cannot be read."""
+
+    source: Source
+    error: Exception
+
+
 @dataclass
 class Batch:
-    """Reads, predicts and saves images one after the other; nothing accumulates."""
+    """Predicts images, while threads read the next and save the last ones; nothing accumulates."""
 
     predictor: Predictor
     views: Callable[[Pixels], list[Pixels]]
     """Called with each image [H, W, 3] RGB: what of it to predict, e.g. itself, or at another size.
-    At least one."""
+    At least one. In a thread."""
     save: Callable[[Source, Pixels, list[People]], None]
-    """Called with each source, its image and the people in each view."""
+    """Called with each source, its image and the people in each view. In a thread."""
     report: Callable[[Source, Exception | None], None]
-    """Called once for each source: with None when it is saved, or with what went wrong."""
+    """Called once for each source: with None when it is saved, or with what went wrong. In the
+    caller's thread; in order, but that failures of later images may come first."""
     batch_size: int = 1
     """Views that go through the network together."""
     _waiting: deque[_Waiting] = field(default_factory=deque, init=False)
@@ -58,44 +68,52 @@ class Batch:
         Raises:
             OSError: the disk is full, which no further image would survive either.
         """
-        for source, image, _, found in self._predict(iter(sources)):
-            try:
-                self.save(source, image, found)
-            except _ImageFailure as error:
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                    raise
+        with (
+            closing(in_order(self._load, sources, workers=WORKERS, ahead=WORKERS)) as loaded,
+            closing(self._predict(loaded)) as predicted,
+            closing(behind(self._save, predicted, workers=WORKERS, most=WORKERS + 1)) as saved,
+        ):
+            for source, error in saved:
                 self.report(source, error)
-            else:
-                self.report(source, None)
 
-    def _predict(self, sources: Iterator[Source]) -> Iterator[_Waiting]:
-        stream = self.predictor.stream(self._read(sources), batch_size=self.batch_size)
+    def _load(self, source: Source) -> _Waiting | _Failed:
+        try:
+            image = read_image(source.path)
+            return _Waiting(source, image, self.views(image), [])
+        except _ImageFailure as error:
+            return _Failed(source, error)
+
+    def _save(self, done: _Waiting) -> tuple[Source, Exception | None]:
+        try:
+            self.save(done.source, done.image, done.found)
+        except _ImageFailure as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
+            return done.source, error
+        return done.source, None
+
+    def _predict(self, loaded: Iterator[_Waiting | _Failed]) -> Generator[_Waiting, None, None]:
         while True:
-            try:
-                people = next(stream, None)
-            except _ImageFailure:
-                if not self._waiting:
-                    raise  # not the fault of an image
-                yield from self._one_by_one()
-                stream = self.predictor.stream(self._read(sources), batch_size=self.batch_size)
-                continue
-            if people is None:
-                return
-            first = self._waiting[0]
-            first.found.append(people)
-            if len(first.found) == len(first.views):
-                yield self._waiting.popleft()
+            views = self._read(loaded)
+            with closing(self.predictor.stream(views, batch_size=self.batch_size)) as stream:
+                try:
+                    for people in stream:
+                        self._waiting[0].found.append(people)
+                        if len(self._waiting[0].found) == len(self._waiting[0].views):
+                            yield self._waiting.popleft()
+                    return
+                except _ImageFailure:
+                    if not self._waiting:
+                        raise  # not the fault of an image
+            yield from self._one_by_one()
 
-    def _read(self, sources: Iterator[Source]) -> Iterator[Pixels]:
-        for source in sources:
-            try:
-                image = read_image(source.path)
-                views = self.views(image)
-            except _ImageFailure as error:
-                self.report(source, error)
+    def _read(self, loaded: Iterator[_Waiting | _Failed]) -> Iterator[Pixels]:
+        for item in loaded:
+            if isinstance(item, _Failed):
+                self.report(item.source, item.error)
                 continue
-            self._waiting.append(_Waiting(source, image, views, []))
-            yield from views
+            self._waiting.append(item)
+            yield from item.views
 
     def _one_by_one(self) -> Iterator[_Waiting]:
         """Predict the images of a failed batch singly, to see which one it was."""

@@ -161,6 +161,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     precision: Annotated[
         Precision, typer.Option(help="All but fp32 are faster and change results a little.")
     ] = Precision.fp32,
+    calibrate: Calibration = None,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -199,8 +200,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.cli.scoring import Scoring, choose_tasks, describe, load_mesh, load_one_dataset
     from iuv.data.catalog import require_images
     from iuv.evaluation.predictions import read_predictions
-    from iuv.predictor import pick_device
     from iuv.processes import joined_processes
+    from iuv.runtime.devices import pick_device
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
     own = pick_device(own_device(device))
@@ -231,6 +232,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
                 "device": own,
                 "engine": engine.value,
                 "precision": precision.value,
+                "calibration": calibrate,
             }
             predictor = load_predictor(model, weights, **runs, **limits)
             stream = (_augment(predictor, symmetry, data_root) if tta else predictor).stream

@@ -136,8 +136,8 @@ def train(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.data.loader import TrainingLoader
     from iuv.engine.step import TrainingStep
     from iuv.engine.trainer import Trainer, TrainingData
-    from iuv.predictor import pick_device
     from iuv.processes import joined_processes
+    from iuv.runtime.devices import pick_device
 
     if eval_data is None and (eval_images or tasks or geodesics):
         raise ValueError(
