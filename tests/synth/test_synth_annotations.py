@@ -73,6 +73,7 @@ def test_nobody_sees_the_hidden():
     frame = paint(body(), slice(0, 30), slice(70, 100), number=3)
     first, third = say(frame, FAR, FAR, FAR)  # the second is behind the others
     assert (first["bbox"], third["bbox"]) == ([20, 10, 33, 60], [70, 0, 30, 30])
+    assert (first["id"], third["id"]) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,28 @@ def test_key_points_at_the_edge_are_seen():
     """A pixel beside the silhouette: the ear's centre line, rounded."""
     (person,) = say(body(), keypoints_of(left_ear=(42, 20, 3.0), right_ear=(43, 20, 3.0)))
     assert [visibility(person, name) for name in ("left_ear", "right_ear")] == [2, 1]
+
+
+def test_key_points_are_not_seen_through_others():
+    """Neither through whoever stands before the silhouette, nor through one's other leg."""
+    frame = paint(body(), slice(10, 30), slice(42, 60), number=2)
+    frame.depth[frame.instance == 2] = 2.9
+    paint(frame, slice(60, 70), slice(20, 35), part=14)  # left
+    places = keypoints_of(
+        left_ear=(42, 20, 3.0), left_ankle=(25, 65, 3.05), right_ankle=(26, 65, 3.05)
+    )
+    person, _ = say(frame, places, FAR)
+    names = "left_ear", "left_ankle", "right_ankle"
+    assert [visibility(person, name) for name in names] == [1, 2, 1]
+    frame.depth[frame.instance == 2] = 3.1  # behind the ear
+    person, _ = say(frame, places, FAR)
+    assert visibility(person, "left_ear") == 2
+
+
+def test_key_points_are_at_pixels():
+    frame = paint(empty(), slice(0, 80), slice(0, 100))
+    (person,) = say(frame, keypoints_of(nose=(-0.4, 79.4, 3.0), left_eye=(99.4, 3, 3.0)))
+    assert person["keypoints"][:6] == [0, 79, 2, 99, 3, 2]
 
 
 def test_the_category_is_coco():

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from iuv.bodyparts import MASK_PARTS, NUM_PARTS, PART_TO_MASK
+from iuv.bodyparts import MASK_PARTS, NUM_PARTS, PART_TO_MASK, PARTS
 from iuv.data.masks import PART_MASK_SIZE
 from iuv.synth.render import Frame
 
@@ -66,6 +66,14 @@ _FEW = 4  # points of each part that is seen: 24 parts need no more than there a
 _MASK_OF_PART = np.array(PART_TO_MASK, np.uint8)
 # metres from the surface to what lies below it: a key point is seen if the surface above it is
 _BELOW = np.array([0.03] * 5 + [0.12] * 2 + [0.07] * 2 + [0.06] * 2 + [0.16] * 2 + [0.10] * 4)
+# [17, 25], per part: whatever its depth, nobody's knee is seen through the other one
+_OTHER_SIDE = np.array(
+    [
+        [False, *(part.side not in ("both", name.partition("_")[0]) for part in PARTS)]
+        for name in KEYPOINTS
+    ]
+)
+_OTHER_SIDE[:5] = False  # a face is seen from the side
 
 _Bytes = npt.NDArray[np.uint8]
 _Floats = npt.NDArray[np.float64]
@@ -90,7 +98,7 @@ class _Seen:
 def annotate(
     frame: Frame, keypoints: list[_Floats], rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Return COCO's annotation of everybody who is seen, without ids.
+    """Return COCO's annotation of everybody who is seen; its id is the person's number, from 1.
 
     Args:
         frame: the picture and what is seen in it.
@@ -102,7 +110,8 @@ def annotate(
     for number, places in enumerate(keypoints, start=1):
         seen = _look(frame, number)
         if seen is not None:
-            annotations.append(_describe(frame, seen, _keypoints(frame, number, places), rng))
+            about = _describe(frame, seen, _keypoints(frame, number, places), rng)
+            annotations.append({"id": number} | about)
     return annotations
 
 
@@ -249,12 +258,15 @@ def _keypoints(frame: Frame, number: int, places: _Floats) -> list[float]:
     safe = (np.clip(np.rint(x), -1, width), np.clip(np.rint(y), -1, height))
     columns, rows = (value.astype(np.int64) for value in safe)
     inside = (depth > 0) & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    at = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     # the deepest of the person's own surface around: ears are at the edge
     own = np.where(frame.instance == number, frame.depth, -1).astype(np.float32)
-    surface = np.asarray(cv2.dilate(own, np.ones((3, 3), np.uint8)))[
-        np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
-    ]
-    seen = inside & (surface > 0) & (depth < surface + _BELOW)
+    surface = np.asarray(cv2.dilate(own, np.ones((3, 3), np.uint8)))[at]
+    is_own = frame.instance[at] == number
+    covered = np.where(is_own, _OTHER_SIDE[range(17), frame.part[at]], frame.depth[at] < depth)
+    seen = inside & (surface > 0) & (depth < surface + _BELOW) & ~covered
+    # at most half a pixel: what is in the picture is at a pixel of it
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     numbers = np.stack([np.round(x, 1), np.round(y, 1), np.where(seen, 2.0, 1.0)], axis=1)
     numbers[~inside] = 0
     result: list[float] = numbers.ravel().tolist()

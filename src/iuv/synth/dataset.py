@@ -42,7 +42,7 @@ ANNOTATIONS = "annotations.json"
 
 _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
 _FOLDERS = ("images", "dense")
-_GENERATION = 2  # grows whenever the same seed and number give another picture
+_GENERATION = 3  # grows whenever the same seed and number give other pictures or annotations
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _LONGEST_PICTURE = 4096  # pixels; more take gigabytes of each worker
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
@@ -119,7 +119,7 @@ class Sample:
     """Its picture is not compressed yet."""
     jpeg: bytes
     annotations: list[dict[str, Any]]
-    """COCO's, without ids."""
+    """COCO's; the id is the person's number in the scene, from 1."""
 
     @classmethod
     def make(cls, recipe: Recipe, index: int) -> Sample:
@@ -169,8 +169,8 @@ class SampleWriter:
         height, width = self.recipe.size
         about = {"id": index, "file_name": image, "height": height, "width": width}
         people = [
-            json.dumps({"id": _MOST_PEOPLE * index + number, "image_id": index, **annotation})
-            for number, annotation in enumerate(sample.annotations, start=1)
+            json.dumps(person | {"id": _MOST_PEOPLE * index + person["id"], "image_id": index})
+            for person in sample.annotations
         ]
         return Record(index, json.dumps(about), tuple(people))
 
