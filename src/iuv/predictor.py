@@ -286,10 +286,10 @@ class Predictor:
         Raises:
             ImageError: the input cannot be read as an image.
         """
-        prepared = self._prepare(image, channel_order)
+        image_size, size, pixels = self._prepare(image, channel_order)
+        batch = network_input([pixels], padded_size(size), self.config.input, self.device)
         with exact_convolutions():
-            outputs = self.model.trunk(self._network_input([prepared]))
-        return Look(prepared.image_size, prepared.size, outputs)
+            return Look(image_size, size, self.model.trunk(batch))
 
     @torch.inference_mode()
     def find(self, look: Look) -> Boxes:
@@ -317,26 +317,20 @@ class Predictor:
     def _prepare(self, source: ImageInput, channel_order: ChannelOrder) -> _Prepared:
         """Read and resize an image; threads do it."""
         image = read_image(source, channel_order=channel_order)
-        size = input_size(
-            image.shape[:2], self.config.input.short_side, self.config.input.long_side
-        )
+        limits = self.model.config.input
+        size = input_size(image.shape[:2], limits.short_side, limits.long_side)
         pixels = torch.tensor(resize(image, size))
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # or the upload would wait for what the GPU still does
         return _Prepared((image.shape[0], image.shape[1]), size, pixels)
 
-    def _network_input(self, images: Sequence[_Prepared]) -> Tensor:
-        """Upload images of one padded size."""
-        uploaded = [
-            image.pixels.to(self.device, non_blocking=image.pixels.is_pinned()) for image in images
-        ]
-        return network_input(uploaded, padded_size(images[0].size), self.config.input)
-
     @torch.inference_mode()
     def _predict(self, images: Sequence[_Prepared]) -> list[People]:
         """Find the people in images of one padded size."""
+        _, sizes, pixels = zip(*images, strict=True)
+        batch = network_input(pixels, padded_size(sizes[0]), self.model.config.input, self.device)
         with exact_convolutions():
-            detections = self.model(self._network_input(images), [image.size for image in images])
+            detections = self.model(batch, sizes)
         people = []
         for image, found in zip(images, detections, strict=True):
             full_size = image.image_size

@@ -56,16 +56,23 @@ class Detections(NamedTuple):
     """Raw maps, D of each."""
 
 
-def network_input(images: Sequence[Tensor], padded: tuple[int, int], config: InputConfig) -> Tensor:
+def network_input(
+    images: Sequence[Tensor],
+    padded: tuple[int, int],
+    config: InputConfig,
+    device: torch.device | None = None,
+) -> Tensor:
     """Turn RGB images, uint8 [h, w, 3], into the network's input, float32 [N, 3, *padded], B, G, R.
 
-    The mean is subtracted before the padding, so that the padding is 0.
+    The mean is subtracted before the padding, so that the padding is 0. The images are uploaded to
+    `device`, if given: as bytes, and without waiting for it if they are pinned.
     """
-    device = images[0].device
+    device = device or images[0].device
     mean = torch.tensor(config.pixel_mean_bgr, device=device)
     std = torch.tensor(config.pixel_std_bgr, device=device)
     batch = torch.zeros((len(images), *padded, 3), device=device)
-    for row, image in zip(batch, images, strict=True):
+    for row, host in zip(batch, images, strict=True):
+        image = host.to(device, non_blocking=host.is_pinned())
         row[: image.shape[0], : image.shape[1]] = (image.flip(2) - mean) / std
     return batch.permute(0, 3, 1, 2)  # channels-last, as the convolutions want it
 
