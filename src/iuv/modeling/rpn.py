@@ -55,7 +55,7 @@ def cell_anchors(size: float, aspect_ratios: Sequence[float]) -> Tensor:
     return (torch.stack([-width, -height, width, height], dim=1) / 2).float()
 
 
-def grid_anchors(cells: Tensor, index: Tensor, width: int, stride: int) -> Tensor:
+def grid_anchors(cells: Tensor, index: Tensor, width: int | Tensor, stride: int) -> Tensor:
     """Return the anchors at flat positions of a level, float32 [..., 4].
 
     Args:
