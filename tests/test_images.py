@@ -6,6 +6,9 @@ import re
 import shutil
 import struct
 import sys
+import warnings
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from threading import Event, Semaphore
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import torch
 from PIL import Image
 
 from hashing import GOLDEN
+from iuv import images
 from iuv.images import MAX_PIXELS, ImageError, check_image, input_size, read_image, resize
 
 
@@ -255,6 +259,34 @@ def test_large_files_raise_no_warning_of_pillow(tmp_path):
     """Between Pillow's warning (89 million) and the limit, only the damage is reported."""
     path = png_of_size(tmp_path / "large.png", 10_000, 10_000)
     refuses(path, "damaged or incomplete")
+
+
+def test_reading_in_threads_leaves_the_warnings_of_others_alone(tmp_path, rgb, monkeypatch):
+    """One thread begins to read before another, and ends before it."""
+    path, inside, may_end = saved(tmp_path, rgb), Semaphore(0), [Event(), Event()]
+    ends = iter(may_end)
+    real = images._from_pil
+
+    def slow(image, name):
+        end = next(ends)
+        inside.release()
+        assert end.wait(20)
+        return real(image, name)
+
+    monkeypatch.setattr(images, "_from_pil", slow)
+    with ThreadPoolExecutor(2) as pool:
+        readings = [pool.submit(read_image, path) for _ in may_end]
+        assert inside.acquire(timeout=20)
+        assert inside.acquire(timeout=20)
+        with pytest.raises(UserWarning, match="mine"):  # as our tests are set up
+            warnings.warn("mine", stacklevel=1)
+        may_end[0].set()
+        wait(readings, timeout=20, return_when=FIRST_COMPLETED)
+        may_end[1].set()
+        for reading in readings:
+            np.testing.assert_array_equal(reading.result(), rgb)
+    with pytest.raises(UserWarning, match="mine"):
+        warnings.warn("mine", stacklevel=1)
 
 
 def test_huge_arrays_are_refused_too():

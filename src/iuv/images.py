@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,23 @@ _UPRIGHT = {
     7: (True, True, True),
     8: (True, True, False),
 }
+
+
+class _Reading(threading.local):
+    """In a warning filter, in place of a module: matches what warns in a thread that reads a file.
+
+    `warnings.catch_warnings` changes the filters of all threads, and puts back what was there when
+    it began: after two threads have overlapped, that may be the other's.
+    """
+
+    is_on = False
+
+    def match(self, _module: str) -> bool:
+        return self.is_on
+
+
+_READING = _Reading()
+_QUIET: Any = ("ignore", None, Warning, _READING, 0)
 
 
 class ImageError(ValueError):
@@ -136,11 +154,12 @@ def _with_file(path: Path, use: Callable[[Image.Image, str], _Result]) -> _Resul
             raise ImageError(f"{path}: is a folder, not an image; give the images in it")
         if path.exists() and not path.is_file():  # a pipe or device may never end
             raise ImageError(f"{path}: is no file but a pipe or device; save the image to a file")
-        with warnings.catch_warnings():
-            # Pillow warns of large images (MAX_PIXELS decides here) and of sloppy metadata.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return use(image, str(path))
+        # Pillow warns of large images (MAX_PIXELS decides here) and of sloppy metadata.
+        filters = cast("list[Any]", warnings.filters)
+        filters[:0] = [] if filters[:1] == [_QUIET] else [_QUIET]
+        _READING.is_on = True
+        with Image.open(path) as image:
+            return use(image, str(path))
     except ImageError:
         raise
     except FileNotFoundError:
@@ -157,6 +176,8 @@ def _with_file(path: Path, use: Callable[[Image.Image, str], _Result]) -> _Resul
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # On damaged files the decoders raise almost anything.
         raise ImageError(f"{path}: damaged or incomplete ({error}); get it again") from error
+    finally:
+        _READING.is_on = False
 
 
 def _from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
