@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -28,16 +29,26 @@ def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
         path: ONNX file, of `iuv.runtime.onnx_parts`.
         precision: "fp32" or "bf16".
     """
-    import openvino
-
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
         "CACHE_DIR": os.fspath(Path(path).parent / "openvino"),
     }
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-    return _OpenVINO(compiled)
+    return _OpenVINO(_core().compile_model(path, "CPU", settings))
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """One for the process, never freed.
+
+    Its plug-in gives the thread that loads it another stack for signal handlers. Freed by another
+    thread, as a collector of garbage may, that stack would be gone but in use, and the next signal
+    the end of the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _OpenVINO:
