@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -35,3 +36,31 @@ def write_clip(path: Path, count: int = 6, *, rate: Fraction | int = 10, make=pi
         for index in range(count):
             writer.write(make(index))
     return path
+
+
+def write_sound_too(path, *, codec="aac", seconds=1):
+    """A clip with a second of sound; its stream is in the file's own time."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(codec, rate=16000)
+        for index in range(10 * seconds):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            container.mux(video.encode(frame))
+        tone = np.sin(np.arange(16000 * seconds) / 6).astype(np.float32) / 4
+        kind = audio.codec_context.format.name
+        for start in range(0, len(tone), 1024):
+            samples = tone[None, start : start + 1024]
+            if kind.startswith("s16"):
+                samples = (samples * 32767).astype(np.int16)
+            sound = av.AudioFrame.from_ndarray(samples, format=kind, layout="mono")
+            sound.sample_rate, sound.pts = 16000, start
+            container.mux(audio.encode(sound))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
+    return path
+
+
+def heard(path):
+    with av.open(str(path)) as container:
+        return [bytes(p) for p in container.demux(audio=0) if p.size]

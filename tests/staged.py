@@ -26,6 +26,9 @@ class Scripted:
         self.frame += 1
         return SimpleNamespace(image_size=image.shape[:2], frame=self.frame)
 
+    def looks(self, images, batch_size=1):
+        yield from map(self.look, images)
+
     def find(self, look):
         self.finds += 1
         rows = self.script[min(look.frame, len(self.script) - 1)]

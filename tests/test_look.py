@@ -1,6 +1,7 @@
 """A prediction in three parts, `Predictor.look`, `find` and `charts_at`, is the same prediction."""
 
 import numpy as np
+import pytest
 import torch
 
 from iuv.decode import decode_people
@@ -37,3 +38,16 @@ def test_people_at_given_boxes(tiny, photo):
     )
     np.testing.assert_array_equal(person.labels, again.labels)
     assert len(tiny.charts_at(look, boxes[:0]).u) == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_many_looks_are_those_of_each(tiny, batch_size):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 64, 99, 3), dtype=np.uint8)
+    images = [image[:, : (99, 97, 64)[i % 3]] for i, image in enumerate(noise)]
+    for image, look in zip(images, tiny.looks(images, batch_size=batch_size), strict=True):
+        alone = tiny.look(image)
+        assert (look.image_size, look.size) == (alone.image_size, alone.size)
+        for one, other in zip(look.outputs, alone.outputs, strict=True):
+            for a, b in zip(one, other, strict=True):
+                torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(tiny.find(look).boxes, tiny.find(alone).boxes, atol=1e-2)

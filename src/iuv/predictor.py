@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
@@ -158,6 +158,8 @@ def _existing(path: Path) -> Path:
 _EAGER = EngineChoice("eager", "fp32")
 
 
+_Result = TypeVar("_Result")
+
 _WINDOW = 4
 """Batches from among which images of one size are taken."""
 
@@ -260,22 +262,18 @@ class Predictor:
             ImageError: an input cannot be read as an image; after the results of those before.
             ValueError: the batch size is below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        # Pillow decodes when asked to, until the file is closed: with the source in hand.
-        sources = (read_image(i) if isinstance(i, Image.Image) else i for i in inputs)
-        prepare = partial(self._prepare, channel_order=channel_order)
-        ahead = batch_size + WORKERS
-        with closing(in_order(prepare, sources, workers=WORKERS, ahead=ahead)) as prepared:
-            yield from in_batches(
-                self._predict,
-                prepared,
-                kind=lambda image: padded_size(image.size),
-                size=batch_size,
-                window=_WINDOW * batch_size,
-            )
+        return self._in_batches(self._predict, inputs, batch_size, channel_order)
 
-    @torch.inference_mode()
+    def looks(
+        self,
+        inputs: Iterable[ImageInput],
+        *,
+        batch_size: int = 1,
+        channel_order: ChannelOrder = "rgb",
+    ) -> Generator[Look, None, None]:
+        """Yield `look` of each image, in order; images are read and batched as by `stream`."""
+        return self._in_batches(self._look, inputs, batch_size, channel_order)
+
     def look(self, image: ImageInput, *, channel_order: ChannelOrder = "rgb") -> Look:
         """Run the trunk on one image: the first of the three parts of a prediction.
 
@@ -286,10 +284,7 @@ class Predictor:
         Raises:
             ImageError: the input cannot be read as an image.
         """
-        image_size, size, pixels = self._prepare(image, channel_order)
-        batch = network_input([pixels], padded_size(size), self.config.input, self.device)
-        with exact_convolutions():
-            return Look(image_size, size, self.model.trunk(batch))
+        return self._look([self._prepare(image, channel_order)])[0]
 
     @torch.inference_mode()
     def find(self, look: Look) -> Boxes:
@@ -314,6 +309,28 @@ class Predictor:
             (charts,) = self.model.read_charts(look.outputs.features, [boxes])
         return charts
 
+    def _in_batches(
+        self,
+        work: Callable[[Sequence[_Prepared]], list[_Result]],
+        inputs: Iterable[ImageInput],
+        batch_size: int,
+        channel_order: ChannelOrder,
+    ) -> Generator[_Result, None, None]:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        # Pillow decodes when asked to, until the file is closed: with the source in hand.
+        sources = (read_image(i) if isinstance(i, Image.Image) else i for i in inputs)
+        prepare = partial(self._prepare, channel_order=channel_order)
+        ahead = batch_size + WORKERS
+        with closing(in_order(prepare, sources, workers=WORKERS, ahead=ahead)) as prepared:
+            yield from in_batches(
+                work,
+                prepared,
+                kind=lambda image: padded_size(image.size),
+                size=batch_size,
+                window=_WINDOW * batch_size,
+            )
+
     def _prepare(self, source: ImageInput, channel_order: ChannelOrder) -> _Prepared:
         """Read and resize an image; threads do it."""
         image = read_image(source, channel_order=channel_order)
@@ -323,6 +340,24 @@ class Predictor:
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()  # or the upload would wait for what the GPU still does
         return _Prepared((image.shape[0], image.shape[1]), size, pixels)
+
+    @torch.inference_mode()
+    def _look(self, images: Sequence[_Prepared]) -> list[Look]:
+        """Run the trunk on images of one padded size."""
+        _, sizes, pixels = zip(*images, strict=True)
+        batch = network_input(pixels, padded_size(sizes[0]), self.model.config.input, self.device)
+        with exact_convolutions():
+            features, logits, deltas = self.model.trunk(batch)
+        looks = []
+        for row, image in enumerate(images):
+            one = slice(row, row + 1)
+            outputs = (
+                tuple(f[one] for f in features),
+                [x[one] for x in logits],
+                [x[one] for x in deltas],
+            )
+            looks.append(Look(image.image_size, image.size, TrunkOutputs(*outputs)))
+        return looks
 
     @torch.inference_mode()
     def _predict(self, images: Sequence[_Prepared]) -> list[People]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections import Counter
 from fractions import Fraction
 
 import cv2
@@ -12,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 import iuv.predictor
-from clips import textured, write_clip
+from clips import heard, textured, write_clip, write_sound_too
 from iuv.cli.app import app
-from iuv.video import VideoReader
+from iuv.pipeline import WORKERS
+from iuv.video import VideoReader, VideoWriter
 from iuv.visualize.presets import PRESETS
 from iuv.writers import read_iuv_png, read_npz
 from staged import Scripted
@@ -149,6 +152,63 @@ def test_no_sound_to_copy(run):
     assert "NOTE: clip.mp4 has no sound to copy" in result.stderr
 
 
+def test_sound_is_copied(run, tmp_path):
+    """All of it, or as much as there are pictures."""
+    write_sound_too(tmp_path / "loud.mp4", seconds=2)
+    assert run("loud.mp4", "a.mp4", "--audio").exit_code == 0
+    assert heard("a.mp4") == heard("loud.mp4")
+    assert len(frames("a.mp4")) == 20
+    assert run("loud.mp4", "b.mp4", "--audio", "--seconds", 0.5).exit_code == 0
+    assert len(frames("b.mp4")) == 5
+    assert heard("b.mp4") == heard("loud.mp4")[: len(heard("b.mp4"))]
+    assert 0.4 < len(heard("b.mp4")) * 1024 / 16000 < 0.6
+
+
+def test_frames_are_read_and_written_while_the_network_runs(run, monkeypatch, tmp_path):
+    """And no further ahead or behind than a few, however long the video is."""
+    write_clip(tmp_path / "long.mp4", 60, make=lambda i: textured(i % 9))
+    third_read, first_write, later_look = (threading.Event() for _ in range(3))
+    events, ahead = Counter(), []
+
+    def spy(owner, name, watch):
+        real = getattr(owner, name)
+
+        def call(*arguments):
+            events[name] += 1
+            ahead.append(events["_upright"] - events["write"])
+            watch(events[name])
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+    def looks(count):
+        assert count < 2 or third_read.wait(20)
+        if first_write.is_set():
+            later_look.set()
+
+    def writes(count):
+        first_write.set()
+        assert later_look.wait(20)
+
+    spy(VideoReader, "_upright", lambda count: third_read.set() if count == 3 else None)
+    spy(Scripted, "look", looks)
+    spy(VideoWriter, "write", writes)
+    result = run("long.mp4", "a.mp4", "--smooth", 0)
+    assert result.exit_code == 0, result.output
+    assert events == {"_upright": 60, "look": 60, "write": 60}
+    assert max(ahead) <= 3 * WORKERS + 6
+
+
+def test_an_error_while_writing_leaves_no_file(run, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(VideoWriter, "write", fail)
+    result = run("clip.mp4", "a.mp4")
+    assert (result.exit_code, result.stderr) == (2, "iuv: No space left on device\n")
+    assert os.listdir() == ["clip.mp4"]
+
+
 def test_a_truncated_file(run, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (12, 64, 80, 3), dtype=np.uint8)
     whole = write_clip(tmp_path / "whole.mp4", 12, make=lambda i: noise[i]).read_bytes()
@@ -235,8 +295,6 @@ def test_wrong_calls(run, arguments, says, tmp_path):
 
 
 def test_uneven_times(run, tmp_path):
-    from iuv.video import VideoWriter
-
     times = [Fraction(n, 100) for n in (0, 7, 9, 40)]
     with VideoWriter(tmp_path / "uneven.mp4", time_base=Fraction(1, 100)) as writer:
         for index, time in enumerate(times):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clips import picture, write_clip
+from clips import heard, picture, write_clip, write_sound_too
 from iuv.video import CameraReader, VideoError, VideoReader, VideoWriter
 from iuv.video.ffmpeg import explained, load_av
 
@@ -120,29 +120,6 @@ def test_rotation(tmp_path, degrees):
     assert np.abs(frames[0].image.astype(int) - wanted).mean() < 8
 
 
-def write_sound_too(path, *, codec="aac", seconds=1):
-    """A clip with a second of sound; its stream is in the file's own time."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=10)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        audio = container.add_stream(codec, rate=16000)
-        for index in range(10 * seconds):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
-            container.mux(video.encode(frame))
-        tone = np.sin(np.arange(16000 * seconds) / 6).astype(np.float32) / 4
-        kind = audio.codec_context.format.name
-        for start in range(0, len(tone), 1024):
-            samples = tone[None, start : start + 1024]
-            if kind.startswith("s16"):
-                samples = (samples * 32767).astype(np.int16)
-            sound = av.AudioFrame.from_ndarray(samples, format=kind, layout="mono")
-            sound.sample_rate, sound.pts = 16000, start
-            container.mux(audio.encode(sound))
-        container.mux(video.encode(None))
-        container.mux(audio.encode(None))
-    return path
-
-
 def copy_with_sound(source, target):
     with (
         VideoReader(source, audio=True) as reader,
@@ -153,11 +130,6 @@ def copy_with_sound(source, target):
             writer.write_audio(reader.take_audio())
         writer.write_audio(reader.take_audio())
     return reader
-
-
-def heard(path):
-    with av.open(str(path)) as container:
-        return [bytes(p) for p in container.demux(audio=0) if p.size]
 
 
 def test_sound_is_copied_bit_for_bit(tmp_path):

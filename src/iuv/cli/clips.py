@@ -1,170 +1,36 @@
-"""A video, frame by frame: what comes out of each, and what becomes of interruptions."""
+"""A video, frame by frame: frames are read ahead, and results written behind, by threads."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from iuv.cli.errors import explain
-from iuv.cli.outputs import OutputError, Outputs
 from iuv.cli.progress import progress_bar
 from iuv.cli.sources import Source
+from iuv.cli.video_plan import Plan
 from iuv.engine.stopping import StopRequest
+from iuv.pipeline import WORKERS, behind, read_ahead
+from iuv.predictor import Predictor
 from iuv.results import ByteArray, People
-from iuv.video import Chosen, FrameSource, VideoReader, VideoWriter, check_video_path
-from iuv.visualize.draw import KINDS, draw
-from iuv.visualize.presets import NobodyFoundError, Preset, apply_preset, prepare
+from iuv.video import Chosen, Frame, FrameSource, PeopleTracker, VideoReader, VideoWriter
+from iuv.visualize.presets import NobodyFoundError
 
-__all__ = ["ClipReport", "Plan", "run_clip"]
+__all__ = ["Clip", "ClipReport"]
 
-_DEFAULT_DRAWING = "overlay"
-_DEFAULT_FILES = "overlay,iuv"
-_DEFAULT_EXTRA_FILES = "npz,iuv"
 _SHOWN_FAILURES = 5
 _LEAST_SECONDS = 1e-3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is made of a video."""
-
-    video: Path | None
-    """The file to write; None: files of frames only."""
-    drawing: str
-    """The kind of picture, where there is no preset."""
-    preset: Preset | None
-    files: Outputs | None
-    """What is written for each frame."""
-    lossless: bool = False
-
-    @classmethod
-    def parse(
-        cls,
-        out: Path,
-        *,
-        drawing: str | None,
-        preset: str | None,
-        save: str | None,
-        frames: Path | None,
-        lossless: bool,
-    ) -> Plan:
-        """Read the options of the command line.
-
-        Raises:
-            OutputError: options contradict each other, or OUT cannot hold what is asked for.
-            VideoError: a video of this name cannot be written.
-            PresetError: an unknown preset; the message lists the nearest.
-        """
-        if drawing and preset:
-            raise OutputError("--draw and --preset: a video holds one of them; run twice")
-        if out.is_dir() or not out.suffix:
-            return cls._folder(out, drawing, preset, save, frames)
-        check_video_path(out, lossless=lossless)
-        if save and frames is None:
-            raise OutputError(f"--save: say by --frames DIR where to, as {out} is a video")
-        extra = None
-        if frames is not None:
-            extra = _outputs(frames, save or _DEFAULT_EXTRA_FILES, None)
-        drawing = drawing or _DEFAULT_DRAWING
-        _outputs(Path(), drawing, None)  # refuses an unknown kind, with near ones
-        if drawing.split("+")[0] not in KINDS or "," in drawing:
-            raise OutputError(f"--draw: {drawing} is no drawing; choose from {', '.join(KINDS)}")
-        wanted = _outputs(Path(), None, preset).preset if preset else None
-        if wanted is not None:
-            _check_fits_video(wanted, lossless=lossless)
-            if extra and wanted.input_size:
-                raise OutputError(
-                    f"--frames: the preset {wanted.name} looks at frames of another size, so that "
-                    "their files would not fit the video; run twice"
-                )
-        return cls(video=out, drawing=drawing, preset=wanted, files=extra, lossless=lossless)
-
-    @classmethod
-    def _folder(
-        cls,
-        out: Path,
-        drawing: str | None,
-        preset: str | None,
-        save: str | None,
-        frames: Path | None,
-    ) -> Plan:
-        if drawing or frames:
-            raise OutputError(
-                f"--draw, --frames: {out} is a folder; --save says what goes into it. For a video, "
-                "give OUT a name such as out.mp4"
-            )
-        files = _outputs(out, save or (None if preset else _DEFAULT_FILES), preset)
-        if files.preset and files.preset.input_size and files.kinds:
-            raise OutputError(
-                f"--save: the preset {preset} looks at frames of another size; run twice"
-            )
-        return cls(video=None, drawing=_DEFAULT_DRAWING, preset=files.preset, files=files)
-
-    def check(self, source: Path | None) -> None:
-        """See, before the work begins, that all can be written, and nothing over the input.
-
-        Raises:
-            OutputError: it cannot.
-        """
-        same = source and self.video and os.path.realpath(source) == os.path.realpath(self.video)
-        if same:
-            raise OutputError(f"{self.video}: would overwrite the input; choose another name")
-        if self.video is not None:
-            Outputs(folder=self.video.parent).check([])
-        if self.files is not None:
-            self.files.check([])
-
-    def view(self, image: ByteArray) -> ByteArray:
-        """Return what of a frame the network is to see."""
-        return image if self.preset is None else prepare(self.preset, image)
-
-    @property
-    def keeps_shape(self) -> bool:
-        """Whether pictures have the size of the frames."""
-        return not (self.preset and (self.preset.input_size or self.preset.output_size))
-
-    def picture(self, image: ByteArray, people: People) -> ByteArray:
-        """Return a frame of the video; an empty canvas where a preset needs a person."""
-        if self.preset is None:
-            return draw(image, people, self.drawing)
-        ((_, array),) = apply_preset(replace(self.preset, needs_person=False), image, people, "all")
-        return array
-
-    def missing(self, people: People) -> None:
-        """Complain if the video's preset needs a person and there is none.
-
-        Raises:
-            NobodyFoundError: so it is.
-        """
-        if self.preset and self.preset.needs_person and not people:
-            raise NobodyFoundError(
-                f"the preset {self.preset.name} needs a person, and nobody is found"
-            )
-
-
-def _outputs(folder: Path, save: str | None, preset: str | None) -> Outputs:
-    return Outputs.parse(folder, save=save, preset=preset, person="all")
-
-
-def _check_fits_video(preset: Preset, *, lossless: bool) -> None:
-    if len(preset.suffixes) > 1 or not preset.suffixes[0].endswith(".png"):
-        raise OutputError(
-            f"--preset {preset.name}: what it writes is no video; give a folder as OUT"
-        )
-    if not (preset.is_picture or lossless):
-        raise OutputError(
-            f"--preset {preset.name}: its pixels are numbers, which a video changes; give a folder "
-            "as OUT, for one file per frame, or add --lossless and name OUT *.mkv"
-        )
+_USUAL_SECONDS = 0.04
 
 
 @dataclass
@@ -224,68 +90,164 @@ class ClipReport:
         return f"{self.done / max(time.perf_counter() - self._start, 1e-9):.2f} frames/s"
 
 
-def run_clip(
-    source: FrameSource,
-    plan: Plan,
-    people_of: Callable[[ByteArray, float], People],
-    chosen: Chosen,
-    report: ClipReport,
-    *,
-    name: str,
-    crf: int = 18,
-    seconds: float | None = None,
-) -> int | None:
-    """Do all frames of a video, or those until a signal comes; what is begun is finished.
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A video that is being done: frames are read ahead, the network runs, results are written."""
 
-    Args:
-        source: of the frames; sound is copied if it collects any.
-        plan: what to make of them.
-        people_of: called with each frame (as the plan's preset wants it) and the seconds since the
-            one before.
-        chosen: whom to show.
-        report: is told of every frame.
-        name: of the video, for the files of frames.
-        crf: as for `VideoWriter`.
-        seconds: stop after so much of the video.
+    source: FrameSource
+    """Of the frames; sound is copied if it collects any."""
+    plan: Plan
+    """What to make of them."""
+    predictor: Predictor
+    people_of: PeopleTracker
+    """Who is who; made with the same predictor."""
+    chosen: Chosen
+    """Whom to show."""
+    report: ClipReport
+    """Is told of every frame."""
+    name: str
+    """Of the video, for the files of frames."""
+    crf: int = 18
+    """As for `VideoWriter`."""
+    seconds: float | None = None
+    """Stop after so much of the video."""
+    batch_size: int = 1
+    """Frames that go through the first part of the network together."""
 
-    Returns:
-        The number of the signal that ended it, or None.
+    def run(self) -> int | None:
+        """Do all frames, or those until a signal comes; what is begun is finished.
 
-    Raises:
-        OSError: something cannot be written.
-        VideoError: likewise; no video is left.
-    """
-    audio = source if isinstance(source, VideoReader) and source.audio_stream else None
-    writer = None
-    if plan.video is not None:
-        info = source.info
-        writer = VideoWriter(
+        Returns:
+            The number of the signal that ended it, or None.
+
+        Raises:
+            OSError: something cannot be written.
+            VideoError: likewise; no video is left.
+        """
+        with StopRequest() as stop, self.report, self._writer() as writer:
+            with (
+                closing(self._read()) as read,
+                closing(self._find(read, stop)) as found,
+                closing(behind(self._make, found, workers=WORKERS, most=WORKERS + 1)) as made,
+                # So many that one that is slow to write does not stop the network.
+                closing(
+                    behind(partial(_write, writer), made, workers=1, most=WORKERS + 2)
+                ) as written,
+            ):
+                for done in written:
+                    if done.failure is not None:
+                        self.report.failure(done.frame.index, done.failure)
+                    self.report.frame(done.people)
+            if writer and not stop.signal:
+                writer.write_audio(self._sound())
+        return None if stop.signal is None else int(stop.signal)
+
+    def _writer(self) -> VideoWriter | _Nothing:
+        plan, info = self.plan, self.source.info
+        if plan.video is None:
+            return _Nothing()
+        return VideoWriter(
             plan.video,
             rate=info.rate,
             time_base=info.time_base,
-            crf=crf,
+            crf=self.crf,
             lossless=plan.lossless,
             pixel_aspect=info.pixel_aspect if plan.keeps_shape else Fraction(1),
-            audio=audio.audio_stream if audio else None,
+            audio=self.source.audio_stream if isinstance(self.source, VideoReader) else None,
         )
-    limit = None if seconds is None else Fraction(seconds)
-    with StopRequest() as stop, report, writer or _Nothing():
+
+    def _read(self) -> Generator[_Read, None, None]:
+        """Yield frames and their sound; of a file ahead of time, of a camera when asked."""
+        ahead = isinstance(self.source, VideoReader)
+        return read_ahead(self._frames(), WORKERS) if ahead else self._frames()
+
+    def _frames(self) -> Generator[_Read, None, None]:
         last: Fraction | None = None
-        for frame in source:
-            if stop.signal or (limit is not None and frame.time >= limit):
-                break
-            step = 0.04 if last is None else float(frame.time - last)
+        for frame in self.source:
+            if self.seconds is not None and frame.time >= self.seconds:
+                return
+            step = _USUAL_SECONDS if last is None else float(frame.time - last)
             last = frame.time
-            people = chosen(people_of(plan.view(frame.image), max(step, _LEAST_SECONDS)))
-            if writer:
-                writer.write(plan.picture(frame.image, people), frame.time, frame.duration)
-                if audio:
-                    writer.write_audio(_until(audio.take_audio(), limit))
-            _save(plan, report, f"{name}_{frame.index:06d}", frame.image, people)
-            report.frame(people)
-        if writer and audio and not stop.signal:
-            writer.write_audio(_until(audio.take_audio(), limit))
-    return None if stop.signal is None else int(stop.signal)
+            view = self.plan.view(frame.image)
+            yield _Read(frame, view, max(step, _LEAST_SECONDS), self._sound())
+
+    def _sound(self) -> list[Any]:
+        """Packets that were read since the last call, and are wanted."""
+        if self.plan.video is None or not isinstance(self.source, VideoReader):
+            return []
+        packets, limit = self.source.take_audio(), self.seconds
+        if limit is None:
+            return packets
+        return [p for p in packets if p.pts is None or p.pts * Fraction(p.time_base) < limit]
+
+    def _find(self, frames: Iterable[_Read], stop: StopRequest) -> Generator[_Found, None, None]:
+        waiting: deque[_Read] = deque()
+
+        def views() -> Iterator[ByteArray]:
+            for read in frames:
+                if stop.signal:
+                    return
+                waiting.append(read)
+                yield read.view
+
+        if isinstance(self.source, VideoReader):
+            looks = self.predictor.looks(views(), batch_size=self.batch_size)
+        else:  # a camera's next frame is taken when this one is done
+            looks = (self.predictor.look(view) for view in views())
+        with closing(looks):
+            for look in looks:
+                frame, view, step, sound = waiting.popleft()
+                people = self.chosen(self.people_of.follow(look, view, step))
+                yield _Found(frame, people, sound)
+                if stop.signal:
+                    return
+
+    def _make(self, found: _Found) -> _Made:
+        """Draw a frame's picture, and write its files. In a thread."""
+        (frame, people, sound), plan = found, self.plan
+        picture = plan.picture(frame.image, people) if plan.video is not None else None
+        failure = None
+        try:
+            if plan.files is not None:
+                key = f"{self.name}_{frame.index:06d}"
+                plan.files.write(Source(Path(key), key), frame.image, [people])
+            else:
+                plan.missing(people)
+        except NobodyFoundError as error:
+            failure = error
+        return _Made(frame, people, sound, picture, failure)
+
+
+class _Read(NamedTuple):
+    frame: Frame
+    view: ByteArray
+    """What the network is to see."""
+    step: float
+    """Seconds since the frame before."""
+    sound: list[Any]
+    """Packets that were read with it."""
+
+
+class _Found(NamedTuple):
+    frame: Frame
+    people: People
+    sound: list[Any]
+
+
+class _Made(NamedTuple):
+    frame: Frame
+    people: People
+    sound: list[Any]
+    picture: ByteArray | None
+    failure: NobodyFoundError | None
+
+
+def _write(writer: VideoWriter | None, made: _Made) -> _Made:
+    """Write a frame's picture and sound. In a thread, and one after the other."""
+    if writer is not None and made.picture is not None:
+        writer.write(made.picture, made.frame.time, made.frame.duration)
+        writer.write_audio(made.sound)
+    return made
 
 
 class _Nothing:
@@ -294,21 +256,3 @@ class _Nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-
-def _save(plan: Plan, report: ClipReport, key: str, image: ByteArray, people: People) -> None:
-    """Write the files of a frame."""
-    try:
-        if plan.files is not None:
-            plan.files.write(Source(Path(key), key), image, [people])
-        else:
-            plan.missing(people)
-    except NobodyFoundError as error:
-        report.failure(report.done, error)
-
-
-def _until(packets: list[Any], limit: Fraction | None) -> list[Any]:
-    """Packets that begin before a time."""
-    if limit is None:
-        return packets
-    return [p for p in packets if p.pts is None or p.pts * Fraction(p.time_base) < limit]

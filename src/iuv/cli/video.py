@@ -11,7 +11,7 @@ from iuv.cli.loading import DEFAULT_MODEL, Engine, Precision, load_default, load
 from iuv.zoo import EMBEDDED
 
 if TYPE_CHECKING:
-    from iuv.cli.clips import Plan
+    from iuv.cli.video_plan import Plan
     from iuv.predictor import Predictor
     from iuv.results import Selection
     from iuv.video import FrameSource
@@ -81,6 +81,12 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
         int,
         typer.Option(
             metavar="N", min=1, help="Look for people in every N-th frame; follow between."
+        ),
+    ] = 1,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, max=1024, help="Frames that go through the network together."
         ),
     ] = 1,
     audio: Annotated[bool, typer.Option("--audio", help="Copy the sound.")] = False,
@@ -154,7 +160,8 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
     The video that comes out has the length, the size and the times of the one that goes in.
     """
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
-    from iuv.cli.clips import ClipReport, Plan, run_clip
+    from iuv.cli.clips import Clip, ClipReport
+    from iuv.cli.video_plan import Plan
     from iuv.video import Chosen, PeopleTracker
 
     plan = Plan.parse(out, drawing=draw, preset=preset, save=save, frames=frames, lossless=lossless)
@@ -178,10 +185,18 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
         )
         people_of = PeopleTracker(predictor, smooth=smooth, every=every, new_score=min_score)
         report = ClipReport(_frames_to_come(clip, seconds))
-        name = f"camera{source}" if is_camera else Path(source).stem
-        signal = run_clip(
-            clip, plan, people_of, chosen, report, name=name, crf=crf, seconds=seconds
-        )
+        signal = Clip(
+            source=clip,
+            plan=plan,
+            predictor=predictor,
+            people_of=people_of,
+            chosen=chosen,
+            report=report,
+            name=f"camera{source}" if is_camera else Path(source).stem,
+            crf=crf,
+            seconds=seconds,
+            batch_size=batch_size,
+        ).run()
     if clip.problem:
         report.say(f"failed: {source}: {clip.problem}; what could be read is written")
     report.summarise(out)

@@ -93,7 +93,10 @@ class PeopleTracker:
         Raises:
             ValueError: the frame has another size than the one before.
         """
-        look = self._predict.look(image)
+        return self.follow(self._predict.look(image), image, seconds)
+
+    def follow(self, look: Look, image: ByteArray, seconds: float = _USUAL_SECONDS) -> People:
+        """Return the people of the next frame, which was looked at already; as a call."""
         picture = grey(image) if self._smooth or self._every > 1 else None
         if self._before is not None and picture is not None:
             if picture.shape != self._before.shape:
