@@ -49,6 +49,7 @@ LEVELS = {
         "synth", "visualize", "writers", "images", "decode"},
     2: {"checkpoint", "runtime", "evaluation"},
     3: {"predictor", "tta", "video", "engine"},
+    4: {"bench"},
     5: {"cli"},
     6: {"", "__main__"},  # the package itself
 }

@@ -6,9 +6,9 @@ import torch
 
 from hashing import GOLDEN, sample_positions, uniform
 from iuv import decode
+from iuv.bench.plain import plain_read_out
 from iuv.decode import box_to_pixels, decode_people, read_out
 from iuv.results import CONFIDENCE_FIELDS, ChartOutputs, quantize_uv
-from plain import plain_read_out
 
 # The maps that the original decoded: a coarse pattern, 8 x 8 pixels a cell, times the first number;
 # a fine one times the second; and the third added (see `synthetic_charts`).

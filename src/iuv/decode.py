@@ -10,7 +10,7 @@ most of the work is thrown away. Here
 * rows are handled in bands, so that memory does not grow with the box.
 
 S: side of the maps. C: channels. h, w: box size in whole pixels. n: foreground pixels of a band.
-Parity with Detectron2's chart result converter; `benchmarks/plain.py` has the literal form.
+Parity with Detectron2's chart result converter; `iuv.bench.plain` has the literal form.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 import iuv
+from iuv.cli.bench import bench
 from iuv.cli.convert import convert
 from iuv.cli.data import data_app
 from iuv.cli.demo import demo
@@ -61,6 +62,7 @@ app.command()(train)
 app.add_typer(data_app, name="data")
 app.command("eval")(evaluate)
 app.command()(synth)
+app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""How fast, how large and how exact: the measurements of ``iuv bench``."""
