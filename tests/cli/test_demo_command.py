@@ -26,6 +26,7 @@ def demo(tiny, tmp_path, monkeypatch):
     )
 
     def run(*options):
+        loaded.clear()
         result = CliRunner().invoke(app, ["demo", *options])
         assert loaded == [("synth-S", {"device": "cpu", "engine": "eager"})] or result.exit_code
         return result
@@ -74,6 +75,26 @@ def test_a_folder_that_cannot_be_written(demo):
     result = demo("--out", "file")
     assert result.exit_code == 2
     assert result.stderr.startswith("iuv: --out file: cannot write there")
+
+
+@pytest.mark.parametrize("name", ["astronaut.jpg", "scene.jpg"])
+def test_other_peoples_pictures_are_kept(demo, name):
+    Path(name).write_bytes(b"mine")
+    result = demo("--out", ".")
+    assert result.exit_code == 2
+    assert (
+        result.stderr == f"iuv: {name}: is there, and not of a former demo; choose another --out\n"
+    )
+    assert [(path.name, path.read_bytes()) for path in Path().iterdir()] == [(name, b"mine")]
+
+
+def test_a_former_demo_is_written_over(demo):
+    assert demo().exit_code == 0
+    scene = Path("iuv-demo", "scene.jpg")
+    content = scene.read_bytes()
+    scene.write_bytes(b"of an older version")
+    assert demo().exit_code == 0
+    assert scene.read_bytes() == content
 
 
 def test_the_photo_is_small_and_free():

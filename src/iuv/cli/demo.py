@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +60,7 @@ def demo(
 
     outputs = Outputs.parse(out, save=_SAVE, preset=None, person=None)
     photo, scene = (Source(out / name, name[:-4]) for name in ("astronaut.jpg", "scene.jpg"))
+    _check_others(photo.path, scene.path)
     outputs.check([photo, scene])
     predictor = iuv.predictor.load(EMBEDDED.name, device="cpu", engine="eager")
     sample = Sample.make(Recipe(seed=_SEED, size=_SIZE), _PICTURE)
@@ -74,3 +76,14 @@ def demo(
         outputs.write(source, image, [people])
         typer.echo(f"  {source.path}: {len(people)} found ({about})")
     typer.echo(f"\n{_RESULTS}\n{_NEXT}", nl=False)
+
+
+def _check_others(photo: Path, scene: Path) -> None:
+    """Refuse to write over pictures that are not a former demo's, which had the same photo."""
+    from iuv.cli.outputs import OutputError
+
+    if photo.is_file() and photo.read_bytes() == _PHOTO.read_bytes():
+        return
+    for path in (photo, scene):
+        if os.path.lexists(path):
+            raise OutputError(f"{path}: is there, and not of a former demo; choose another --out")
