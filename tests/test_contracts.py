@@ -48,7 +48,7 @@ LEVELS = {
     1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
         "synth", "visualize", "writers", "images", "decode"},
     2: {"checkpoint", "runtime", "evaluation"},
-    3: {"predictor", "tta", "video", "engine"},
+    3: {"predictor", "tta", "video", "engine", "export"},
     4: {"bench"},
     5: {"cli"},
     6: {"", "__main__"},  # the package itself

@@ -21,6 +21,7 @@ from iuv.cli.data import data_app
 from iuv.cli.demo import demo
 from iuv.cli.errors import explain
 from iuv.cli.eval import evaluate
+from iuv.cli.export import export
 from iuv.cli.models import models
 from iuv.cli.predict import predict
 from iuv.cli.synth import synth
@@ -58,6 +59,7 @@ app.command()(predict)
 app.command()(video)
 app.command()(models)
 app.command()(convert)
+app.command()(export)
 app.command()(train)
 app.add_typer(data_app, name="data")
 app.command("eval")(evaluate)

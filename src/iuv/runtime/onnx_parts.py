@@ -9,14 +9,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.export import Dim
 
 from iuv.runtime.engines import EngineError
 from iuv.runtime.parts import Part
 
-__all__ = ["export_part"]
+__all__ = ["export_part", "free_axes", "to_onnx"]
 
 _NEEDED = ("onnx", "onnxscript")
 
@@ -28,6 +30,29 @@ def export_part(part: Part, path: str | os.PathLike[str]) -> None:
         EngineError: the packages that torch's exporter needs are not installed.
         OSError: the file cannot be written.
     """
+    program = to_onnx(
+        part.module.eval(),
+        tuple(part.inputs.values()),
+        dynamic_shapes=free_axes(part),
+        input_names=list(part.inputs),
+        output_names=list(part.outputs),
+    )
+    program.save(Path(path), external_data=False)
+
+
+def to_onnx(
+    module: nn.Module, inputs: tuple[Tensor, ...], **options: Any
+) -> torch.onnx.ONNXProgram:
+    """Return a module as an ONNX graph.
+
+    Args:
+        module: in evaluation mode.
+        inputs: examples.
+        options: of `torch.onnx.export`.
+
+    Raises:
+        EngineError: the packages that torch's exporter needs are not installed.
+    """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise EngineError(
@@ -35,21 +60,14 @@ def export_part(part: Part, path: str | os.PathLike[str]) -> None:
             "pip install 'iuv[onnx]'"
         )
     with _quiet():
-        program = torch.onnx.export(
-            part.module.eval(),
-            tuple(part.inputs.values()),
-            dynamo=True,
-            dynamic_shapes=_free_axes(part),
-            input_names=list(part.inputs),
-            output_names=list(part.outputs),
-            verbose=False,
-        )
-        if program is None:
-            raise EngineError(f"torch could not turn {part.name} into ONNX")
-        program.save(Path(path), external_data=False)
+        program = torch.onnx.export(module, inputs, dynamo=True, verbose=False, **options)
+    if program is None:
+        raise EngineError("torch could not turn the network into ONNX")
+    return program
 
 
-def _free_axes(part: Part) -> tuple[dict[int, object], ...]:
+def free_axes(part: Part) -> tuple[dict[int, object], ...]:
+    """Return for each input which axes are free, as `torch.export` takes it."""
     count, height, width = Dim("count", min=1), Dim("height", min=1), Dim("width", min=1)
     axes: list[dict[int, object]] = []
     for name in part.inputs:

@@ -1,0 +1,1 @@
+"""Models that run without iuv: in ONNX Runtime, OpenVINO or plain torch."""
