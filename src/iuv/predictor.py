@@ -53,7 +53,7 @@ _YAML = {".yaml", ".yml"}
 _WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
 
 
-def load(
+def load(  # noqa: PLR0913 - all that can be said of a model, once
     model: str | os.PathLike[str] = "R_50_FPN_s1x",
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -338,7 +338,7 @@ class Predictor:
         size = input_size(image.shape[:2], limits.short_side, limits.long_side)
         pixels = torch.tensor(resize(image, size))
         if self.device.type == "cuda":
-            pixels = pixels.pin_memory()  # or the upload would wait for what the GPU still does
+            pixels = pixels.pin_memory()  # the GPU fetches it by itself, and faster
         return _Prepared((image.shape[0], image.shape[1]), size, pixels)
 
     @torch.inference_mode()
