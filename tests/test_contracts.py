@@ -44,9 +44,9 @@ SHORT = [path.relative_to(SOURCE).as_posix() for path in FILES]
 # fmt: off
 LEVELS = {
     0: {"sectioned", "config", "training_config", "results", "targets", "bodyparts", "ops",
-        "processes", "pickle_depth", "pipeline", "locking"},
+        "processes", "pickle_depth", "pipeline", "image_files", "locking"},
     1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
-        "synth", "visualize", "writers", "images", "decode"},
+        "synth", "visualize", "writers", "images", "decode", "readout"},
     2: {"checkpoint", "runtime", "evaluation"},
     3: {"predictor", "tta", "video", "engine", "export"},
     4: {"bench"},

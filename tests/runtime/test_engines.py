@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import iuv
 from iuv.checkpoint import save_weights
@@ -39,6 +40,9 @@ def test_auto_takes_what_is_installed(installed, monkeypatch):
     assert choose_engine("auto", "fp32", CUDA).engine == "eager"
     assert choose_engine("auto", "fp16", CUDA).engine == "eager"
     assert choose_engine("eager", "fp32", CPU).engine == "eager"
+    assert choose_engine("auto", "int8", CPU) == EngineChoice("openvino", "int8")
+    installed.discard("openvino")
+    assert choose_engine("auto", "int8", CPU) == EngineChoice("onnxruntime", "int8")
 
 
 def test_the_environment_says_what_auto_is(installed, monkeypatch):
@@ -61,6 +65,10 @@ def test_the_environment_says_what_auto_is(installed, monkeypatch):
         ("openvino", "fp32", CUDA, "runs on processors only, not on cuda; take 'eager'"),
         ("auto", "fp16", CPU, "no engine can compute with fp16 here"),
         ("eager", "fp16", CPU, "with fp32, bf16 on cpu, not with fp16"),
+        ("eager", "int8", CPU, "not with int8; take engine 'openvino' or 'onnxruntime' on a cpu"),
+        ("compile", "int8", CPU, "not with int8; take engine 'openvino' or 'onnxruntime'"),
+        ("auto", "int8", CPU, r"no engine can compute with int8 here: .*'iuv\[openvino"),
+        ("auto", "int8", CUDA, "not with int8; take engine 'openvino' or 'onnxruntime' on a cpu"),
     ],
 )
 @pytest.mark.usefixtures("installed")
@@ -137,3 +145,33 @@ def test_bf16_is_close(weights, images):
         assert len(people) > 0
         assert people.boxes_xyxy.dtype == np.float32
         assert people[0].uv.dtype == np.float32
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_int8_is_calibrated_once(weights, images, engine, tmp_path, monkeypatch):
+    """How close it comes is for trained weights to say: docs/engines.md."""
+    if importlib.util.find_spec(engine) is None:
+        pytest.skip(f"{engine} is an extra, and not installed here")
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    given = {"device": "cpu", "engine": engine, "precision": "int8", "min_score": 0.05}
+    predictor = iuv.load(weights, calibration=tmp_path, **given)
+    assert predictor.choice == EngineChoice(engine, "int8")
+    expected = predict(weights, images, engine)
+    with torch.inference_mode():
+        exact, rounded = (
+            p.look(images[0]).outputs.features[0]
+            for p in (iuv.load(weights, device="cpu", engine=engine), predictor)
+        )
+    error = (rounded - exact).norm() / exact.norm()
+    assert 0 < error < 0.1
+    monkeypatch.setattr("iuv.runtime.prepared.measure_ranges", None)  # not called any more
+    people = iuv.load(weights, calibration=tmp_path, **given)(images)
+    assert [len(found) > 0 for found in people] == [len(found) > 0 for found in expected]
+
+
+def test_calibration_is_for_int8(weights, tmp_path):
+    with pytest.raises(
+        EngineError, match="calibration goes with precision 'int8', not with 'fp32'"
+    ):
+        iuv.load(weights, device="cpu", engine="eager", calibration=tmp_path)

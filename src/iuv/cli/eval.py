@@ -13,6 +13,7 @@ from rich.console import Console
 
 from iuv.cli.loading import (
     DEFAULT_MODEL,
+    Calibration,
     Engine,
     Precision,
     load_predictor,

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, Precision, load_default, load_predictor
+from iuv.cli.loading import (
+    DEFAULT_MODEL,
+    Calibration,
+    Engine,
+    Precision,
+    load_default,
+    load_predictor,
+)
 from iuv.cli.progress import ProgressReport
 from iuv.cli.sources import find_sources
 from iuv.zoo import EMBEDDED
@@ -101,6 +108,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
     precision: Annotated[
         Precision, typer.Option(help="All but fp32 are faster and change results a little.")
     ] = Precision.fp32,
+    calibrate: Calibration = None,
     batch_size: Annotated[
         int,
         typer.Option(
@@ -139,6 +147,7 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             "device": device,
             "engine": engine.value,
             "precision": precision.value,
+            "calibration": calibrate,
             "min_score": min_score,
             "max_people": max_people,
         }

@@ -11,15 +11,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-__all__ = ["IMAGE_SUFFIXES", "InputError", "Source", "find_sources", "result_keys"]
+from iuv.image_files import is_image_file
 
-# fmt: off
-IMAGE_SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".dib", ".gif",
-    ".tif", ".tiff", ".tga", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm",
-))
-# fmt: on
-"""What counts as an image in a folder or glob. A file named outright is tried whatever its name."""
+__all__ = ["InputError", "Source", "find_sources", "result_keys"]
 
 
 class InputError(ValueError):
@@ -147,13 +141,7 @@ def _raise(error: OSError) -> NoReturn:
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if _is_image(path)]
-
-
-def _is_image(path: Path) -> bool:
-    # Hidden files are not photos: macOS leaves a "._photo.jpg" beside each on foreign disks.
-    hidden = path.name.startswith(".")
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+    return [path for path in paths if is_image_file(path)]
 
 
 def _read_list(path: Path) -> list[Path]:

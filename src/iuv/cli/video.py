@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from iuv.cli.loading import DEFAULT_MODEL, Engine, Precision, load_default, load_predictor
+from iuv.cli.loading import (
+    DEFAULT_MODEL,
+    Calibration,
+    Engine,
+    Precision,
+    load_default,
+    load_predictor,
+)
 from iuv.zoo import EMBEDDED
 
 if TYPE_CHECKING:
@@ -154,6 +161,7 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
     precision: Annotated[
         Precision, typer.Option(help="All but fp32 are faster and change results a little.")
     ] = Precision.fp32,
+    calibrate: Calibration = None,
 ) -> None:
     """Find the people in a video and show their body parts, frame by frame, without flicker.
 
@@ -180,6 +188,7 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
             device=device,
             engine=engine.value,
             precision=precision.value,
+            calibration=calibrate,
             min_score=min_score * (_KEEP if smooth else 1),
             max_people=max_people,
         )

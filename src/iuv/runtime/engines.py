@@ -14,7 +14,7 @@ ENGINES = ("auto", "eager", "compile", "openvino", "onnxruntime")
 """What may run the network; ``"auto"`` is the fastest that can be used here, or what the variable
 IUV_ENGINE of the environment says."""
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 """What the network computes with. All but fp32 change results a little, see docs/engines.md."""
 
 _EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
@@ -60,14 +60,16 @@ def choose_engine(engine: str, precision: str, device: torch.device) -> EngineCh
     for candidate in ("openvino", "onnxruntime", "eager"):
         if not (why := _obstacle(candidate, precision, device)):
             return EngineChoice(candidate, precision)
+    if precision == "int8" and device.type == "cpu":
+        why = _obstacle("openvino", precision, device)
     raise EngineError(f"no engine can compute with {precision} here: {why}")
 
 
 _CPU_PRECISIONS = {
     "eager": ("fp32", "bf16"),
     "compile": ("fp32", "bf16"),
-    "openvino": ("fp32", "bf16"),
-    "onnxruntime": ("fp32",),
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnxruntime": ("fp32", "int8"),
 }
 _OTHER_PRECISIONS = {"eager": ("fp32", "bf16", "fp16"), "compile": ("fp32", "bf16", "fp16")}
 
@@ -78,8 +80,10 @@ def _obstacle(engine: str, precision: str, device: torch.device) -> str:
     if not able:
         return f"engine {engine!r} runs on processors only, not on {device}; take 'eager'"
     if precision not in able:
+        hint = "; take engine 'openvino' or 'onnxruntime' on a cpu" if precision == "int8" else ""
         return (
-            f"engine {engine!r} computes with {', '.join(able)} on {device}, not with {precision}"
+            f"engine {engine!r} computes with {', '.join(able)} on {device}, "
+            f"not with {precision}{hint}"
         )
     extra = _EXTRAS.get(engine)
     missing = [m for m in _modules(engine) if importlib.util.find_spec(m) is None]

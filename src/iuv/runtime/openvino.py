@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["openvino_run"]
 
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8 is in the file; of the rest
 
 
 def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
@@ -27,7 +27,7 @@ def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
 
     Args:
         path: ONNX file, of `iuv.runtime.onnx_parts`.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or, of a file that says where to round, "int8".
     """
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],

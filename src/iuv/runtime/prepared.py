@@ -1,6 +1,7 @@
 """Parts of networks that other engines have been made ready for, kept on disk.
 
-One folder per weights, network and release of this format; one file per part and precision.
+One folder per weights, network and release of this format, with one file per part; in it, one
+folder for each set of images that the network was calibrated with for 8 bits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,15 +21,18 @@ from iuv.checkpoint.download import cache_folder
 from iuv.config import ModelConfig
 from iuv.locking import file_lock
 from iuv.modeling.rcnn import RCNN
+from iuv.runtime.calibration import CalibrationImages, measure_ranges
 from iuv.runtime.eager import fold_batch_norm
 from iuv.runtime.onnx_parts import export_part
-from iuv.runtime.parts import split
+from iuv.runtime.parts import Run, split
+from iuv.runtime.quantise import write_quantised
 
-__all__ = ["prepared_parts"]
+__all__ = ["calibrated_parts", "prepared_parts"]
 
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # grows whenever the same weights would give other files
+_QUANTISED = 1  # grows whenever the same ranges would give other files
 _CHUNK = 1 << 20
 
 
@@ -52,6 +57,46 @@ def prepared_parts(config: ModelConfig, weights: str | os.PathLike[str]) -> dict
                 _make(config, weights, folder)
     names: list[str] = json.loads(record.read_text())
     return {name: folder / f"{name}.onnx" for name in names}
+
+
+def calibrated_parts(
+    config: ModelConfig,
+    weights: str | os.PathLike[str],
+    engine: str,
+    ready: Callable[[Path], Run],
+    images: CalibrationImages,
+) -> dict[str, Path]:
+    """Return an ONNX file that computes with 8 bits for each part; made at the first call.
+
+    Args:
+        config: of the model.
+        weights: file of its weights.
+        engine: "openvino" or "onnxruntime"; they want different marks.
+        ready: makes a part ready to run with floats by this engine, for the calibration.
+        images: typical ones, of `iuv.runtime.calibration`.
+
+    Raises:
+        As `prepared_parts`, and EngineError if none of the images can be read.
+    """
+    parts = prepared_parts(config, weights)
+    above = next(iter(parts.values())).parent
+    folder = above / f"int8-{images.digest()}-{_QUANTISED}-{engine}"
+    whole = folder / "ranges.json"
+    if not whole.is_file():
+        folder.mkdir(exist_ok=True)
+        with file_lock(folder / ".lock"):
+            if not whole.is_file():
+                start = time.perf_counter()
+                _log.warning("calibrating the network for 8 bits, once; this takes some minutes")
+                ranges = measure_ranges(config, parts, ready, images)
+                for name, path in parts.items():
+                    target, more = folder / path.name, engine == "onnxruntime"
+                    write_quantised(path, ranges[name], target, outputs_too=more)
+                partial = folder / "ranges.json.part"
+                partial.write_text(json.dumps(ranges, indent=1))
+                partial.replace(whole)  # only now is the folder whole
+                _log.info("calibrated in %.0f s: %s", time.perf_counter() - start, folder)
+    return {name: folder / path.name for name, path in parts.items()}
 
 
 def _make(config: ModelConfig, weights: str | os.PathLike[str], folder: Path) -> None:
