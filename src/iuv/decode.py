@@ -2,7 +2,8 @@
 
 The definition is simple: resample all maps to the box bilinearly, take the arg-max of coarse and
 fine segmentation, and where both say "person" read U and V of the winning part. Done literally,
-most of the work is thrown away. Here
+most of the work is thrown away. On processors, `iuv.readout` does what is needed only. Elsewhere
+the work goes to many small cores at once, and
 
 * bilinear resampling is two small matrix products, one per axis;
 * only the segmentation is resampled whole; U, V and confidences are interpolated for the winning
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iuv.readout import read_out_cells
 from iuv.results import CONFIDENCE_FIELDS, ChartOutputs, People, Person
 
 __all__ = ["box_to_pixels", "decode_people", "read_out"]
@@ -81,6 +83,13 @@ def read_out(maps: ChartOutputs, *, height: int, width: int) -> dict[str, Tensor
         ``labels`` uint8 [h, w], ``uv`` float32 [2, h, w], and float32 [h, w] for each confidence
         the model has. U, V and the confidences of parts are 0 on the background.
     """
+    if maps.u.device.type == "cpu":
+        fields = read_out_cells(maps, height=height, width=width)
+        return {name: torch.from_numpy(value) for name, value in fields.items()}
+    return _read_out_bands(maps, height, width)
+
+
+def _read_out_bands(maps: ChartOutputs, height: int, width: int) -> dict[str, Tensor]:
     confidences = {name: getattr(maps, name) for name in CONFIDENCE_FIELDS}
     confidences = {name: m for name, m in confidences.items() if m is not None}
     per_part = {"u": maps.u, "v": maps.v}
