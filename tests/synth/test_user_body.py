@@ -13,6 +13,7 @@ from iuv.synth.mesh_files import part_named, read_mesh
 from iuv.synth.person import rest_body
 from iuv.synth.shapes import Shape
 from iuv.synth.skeleton import JOINT_NAMES, PARENTS, REST_JOINTS
+from iuv.synth.symmetry import mesh_symmetry
 from iuv.synth.user_body import UserBody
 from mesh_writing import write_glb, write_obj
 
@@ -146,6 +147,13 @@ def test_wrong_units_and_coordinates_are_refused(tmp_path, box):
     write_obj(tmp_path / "cm.obj", replace(box, vertices=box.vertices * 100))
     with pytest.raises(SurfaceError, match=r"0.4..3 m tall along y, got 180"):
         read_mesh(tmp_path / "cm.obj")
+    write_obj(tmp_path / "up.obj", replace(box, vertices=box.vertices[:, [1, 2, 0]]))
+    with pytest.raises(SurfaceError, match=r"got 0.2 \(x, y, z: 1.8 x 0.2 x 0.4\); .* y up"):
+        read_mesh(tmp_path / "up.obj")
+    # in kilometres, neighbours are the same to six decimals: that must not be called a hole
+    write_obj(tmp_path / "km.obj", replace(box, vertices=box.vertices * 4e-6))
+    with pytest.raises(SurfaceError, match=r"3 m tall along y, got 7e-06"):
+        read_mesh(tmp_path / "km.obj")
     write_obj(tmp_path / "uv.obj", replace(box, corner_uv=box.corner_uv * 2))
     with pytest.raises(SurfaceError, match=r"U and V must lie in 0..1"):
         read_mesh(tmp_path / "uv.obj")
@@ -208,6 +216,34 @@ def test_what_is_in_no_chart_needs_no_coordinates(tmp_path, box):
     mesh = read_mesh(tmp_path / "a.obj").mesh
     assert sorted(set(mesh.face_part.tolist())) == [0, 1, 2, 5, 11, 12]
     assert (mesh.corner_uv[mesh.face_part == 0] == 0).all()
+
+
+def ball_beside(mesh: ChartedMesh, x: float) -> ChartedMesh:
+    """A mesh, and a small one without charts, at another place."""
+    far = mesh.vertices * 0.1 + (x, 1, 0)
+    return ChartedMesh(
+        vertices=np.concatenate([mesh.vertices, far]),
+        faces=np.concatenate([mesh.faces, mesh.faces + len(far)]),
+        face_part=np.concatenate([mesh.face_part, 0 * mesh.face_part]),
+        corner_uv=np.concatenate([mesh.corner_uv] * 2),
+        rest=np.concatenate([mesh.rest] * 2),
+        face_material=np.concatenate([mesh.face_material] * 2),
+    )
+
+
+def test_what_lies_around_is_refused(tmp_path, box):
+    """People would be made of both, and neither would be in the picture."""
+    write_obj(tmp_path / "held.obj", ball_beside(box, 1.0))
+    assert len(read_mesh(tmp_path / "held.obj").mesh.vertices) == 16
+    write_obj(tmp_path / "far.obj", ball_beside(box, 30.0))
+    with pytest.raises(SurfaceError, match=r"one person, .*: 30.2 x 1.8 x 0.2\); remove what"):
+        read_mesh(tmp_path / "far.obj")
+
+
+def test_what_is_held_in_one_hand_moves_no_mirror(body):
+    alone, holding = mesh_symmetry(body), mesh_symmetry(ball_beside(body, 2.0))
+    np.testing.assert_array_equal(holding.u, alone.u)
+    np.testing.assert_array_equal(holding.v, alone.v)
 
 
 def test_inside_out_is_refused(tmp_path, box):

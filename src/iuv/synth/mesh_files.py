@@ -25,6 +25,7 @@ from iuv.synth.raw_mesh import RawMesh
 __all__ = ["MeshFile", "part_named", "read_mesh"]
 
 _HEIGHTS = (0.4, 3.0)  # metres: what else can a person be tall
+_WIDEST = 3.0  # body heights from side to side, or front to back, with all that is held
 _WELD = 6  # decimals, in metres: corners nearer than this are one vertex
 _NAMES = {part.name: part.index for part in PARTS}
 
@@ -94,6 +95,7 @@ def _checked(raw: RawMesh) -> MeshFile:
     real = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
     faces, part, uv = faces[real], part[real], raw.corner_uv[real]
     _check_charts(raw.face_names, part, uv)
+    low, height = _check_size(points)
     gaps = open_edges(faces)
     if len(gaps):
         places = ", ".join(str(points[i].round(3).tolist()) for i in gaps[:3, 0])
@@ -104,15 +106,8 @@ def _checked(raw: RawMesh) -> MeshFile:
         )
     if np.linalg.det(points[faces]).sum() <= 0:  # six times the volume
         raise SurfaceError("the surface is inside out; flip its normals to point outwards")
-    low, high = points.min(axis=0), points.max(axis=0)
-    height = float(high[1] - low[1])
-    if not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
-        raise SurfaceError(
-            f"the person must be {_HEIGHTS[0]:g}..{_HEIGHTS[1]:g} m tall along y, got {height:g}; "
-            f"save it in metres, y up, facing z"
-        )
-    points = points - (0, low[1], 0)
-    joints = raw.joints - (0, low[1], 0) if len(raw.joints) else raw.joints
+    points = points - (0, low, 0)
+    joints = raw.joints - (0, low, 0) if len(raw.joints) else raw.joints
     mesh = ChartedMesh(
         vertices=points,
         faces=faces,
@@ -133,6 +128,24 @@ def _welded(points: Floats, faces: Ints) -> tuple[Floats, Ints, npt.NDArray[np.i
     )
     welded: Ints = place.ravel()[corners.ravel()].reshape(faces.shape).astype(np.int32)
     return points[used[first]], welded, used[first].astype(np.int64)
+
+
+def _check_size(points: Floats) -> tuple[float, float]:
+    """Return the height of the ground, and that of the person above it."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    height = float(high[1] - low[1])
+    sides = "x, y, z: " + " x ".join(f"{side:.3g}" for side in high - low)
+    if not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
+        raise SurfaceError(
+            f"the person must be {_HEIGHTS[0]:g}..{_HEIGHTS[1]:g} m tall along y, got {height:.4g} "
+            f"({sides}); save it in metres, y up, facing z"
+        )
+    if max(high - low) > _WIDEST * height:
+        raise SurfaceError(
+            f"the surface must be that of one person, but is {_WIDEST:g} times as wide or deep as "
+            f"it is high, or more ({sides}); remove what lies around"
+        )
+    return float(low[1]), height
 
 
 def _check_rig(raw: RawMesh, weights: Floats) -> None:

@@ -38,7 +38,8 @@ def mesh_symmetry(mesh: ChartedMesh) -> UVSymmetry:
     Each cell is the nearest place of its part's chart; its mirror image is the nearest place of
     the mirrored part. Parts that the mesh lacks stay as they are.
     """
-    points = mesh.vertices - [(mesh.vertices[:, 0].min() + mesh.vertices[:, 0].max()) / 2, 0, 0]
+    x = mesh.vertices[mesh.faces[mesh.face_part > 0], 0]  # without what is worn or held
+    points = mesh.vertices - [(x.min() + x.max()) / 2, 0, 0]
     samples = [_samples(mesh, points, part.index) for part in PARTS]
     middle = np.minimum((np.arange(_CELLS) + 0.5) / (_CELLS - 1), 1)
     cells = np.stack(np.meshgrid(middle, middle), axis=2).reshape(-1, 2)  # V in rows, U in columns
