@@ -22,6 +22,14 @@ VARIANTS = {
     "legacy": SMALL.replace(
         **{"dense.decoder": False, "dense.pool_size": 6, "dense.coarse_channels": 15}
     ),
+    "adaptive": SMALL.replace(
+        **{
+            "dense.decoder": False,
+            "dense.pool_size": 6,
+            "dense.sampling_ratio": 0,
+            "box.sampling_ratio": 0,
+        }
+    ),
     "deeplab": SMALL.replace(
         **{
             "backbone.fpn_channels": 64,
@@ -72,7 +80,7 @@ def assert_same(actual: dict, expected: dict):
 
 
 @pytest.mark.usefixtures("plain_loop")
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", sorted({*VARIANTS} - {"adaptive"}))
 @torch.no_grad()
 def test_it_finds_what_the_plain_network_finds(variant):
     model = tiny_model(VARIANTS[variant]).eval().requires_grad_(False)

@@ -63,7 +63,6 @@ def export(
     # Imported here, as torch takes a second that `iuv --help` need not wait for.
     import torch
 
-    import iuv
     from iuv.checkpoint import load_weights
     from iuv.export.card import describe_parts, describe_weights, describe_whole
     from iuv.export.formats import check_format, export_parts, export_whole
@@ -85,7 +84,7 @@ def export(
     row = None if weights or Path(model).is_file() else get_model(model)
     name = row.name if row else path.stem
     licence = row.licence if row else None
-    card = describe_weights(name, path, licence, iuv.__version__)
+    card = describe_weights(name, path, licence)
     typer.echo(f"iuv: writing {name} for {to.value}; this takes a minute or two", err=True)
     if parts:
         card |= describe_parts(split(network))

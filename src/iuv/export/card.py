@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ _MAPS = {
 
 
 def describe_weights(
-    name: str, weights: str | os.PathLike[str], licence: str | None, version: str
+    name: str, weights: str | os.PathLike[str], licence: str | None
 ) -> dict[str, Any]:
     """Say where a model comes from.
 
@@ -40,13 +41,12 @@ def describe_weights(
         name: of the model.
         weights: file of its weights.
         licence: of the weights, if known.
-        version: of iuv.
     """
     return {
         "model": name,
         "weights_sha256": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
         "weights_licence": licence or "not known; that of whoever trained them",
-        "written_by": f"iuv {version}",
+        "written_by": f"iuv {version('iuv')}",
     }
 
 

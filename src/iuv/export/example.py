@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-__all__ = ["draw", "main", "run"]
+__all__ = ["draw", "main", "resampling", "run"]
 
 
 def run(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
