@@ -97,10 +97,10 @@ def test_ctrl_c_prints_what_is_done(weights, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(suite, "measure_fresh", stop)
-    result = bench("--model", weights, "--runs", 1, "--people", "1,2")
+    result = bench("--model", weights, "--runs", 1, "--batch-sizes", "1,2")
     assert result.exit_code == 130
-    assert "64x119, 1 person" in result.stdout
-    assert "2 people" not in result.stdout
+    assert "64x119, 5 people" in result.stdout
+    assert "batch 2" not in result.stdout
 
 
 @pytest.mark.usefixtures("quick")

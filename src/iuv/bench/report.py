@@ -168,7 +168,7 @@ def _speed_table(results: Sequence[Result], suite: Suite) -> str:
                 str(result.form),
                 _ms(result, TOTAL, plain),
                 f"{1e3 / result.ms()[TOTAL].median:.3g}",
-                _NONE if flops is None else f"{flops / 1e9:.0f}",
+                _NONE if flops is None else f"{flops / 1e9:.3g}",
                 _NONE if share is None else f"{share:.0%}",
                 _figure(first, plain_first, 1),
                 _figure(memory, plain_memory, 2),
@@ -255,7 +255,9 @@ def _digits(value: float) -> str:
 def _figure(value: float | None, plain: float | None, decimals: int) -> str:
     if value is None:
         return _NONE
-    return f"{value:.{decimals}f}" + (f" ({plain / value:.2f}x)" if plain else "")
+    # what noise has made negative has no ratio
+    better = f" ({plain / value:.2f}x)" if plain and min(plain, value) > 0 else ""
+    return f"{value:.{decimals}f}{better}"
 
 
 def _plain_beside(result: Result, suite: Suite) -> Result | None:

@@ -1,12 +1,12 @@
 """Many measurements, in turns: forms of a network on scenes.
 
-All forms look at a scene one after the other, again and again, so that a noisy machine hurts all
-alike. The first turn warms up, counts the arithmetic and compares results; it is not timed.
+All forms look at a scene one after the other, and at the same with other numbers of people, again
+and again, so that a noisy machine hurts all alike. The first turn warms up, counts the arithmetic
+and compares results; it is not timed.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,9 +109,9 @@ class Suite:
     @property
     def steps(self) -> int:
         """How many steps `run` has, at most."""
-        scenes = len(self.plan.sizes) * len(self.plan.batch_sizes) * len(self.plan.people)
-        forms = len(self.plan.forms)
-        return 1 + forms + scenes * (1 + self.plan.runs + forms)
+        groups = len(self.plan.sizes) * len(self.plan.batch_sizes)
+        people, forms = len(self.plan.people), len(self.plan.forms)
+        return 1 + forms + groups * (self.plan.runs + people * (1 + forms))
 
     def run(self, on_step: Callable[[str], None]) -> None:
         """Measure everything.
@@ -123,8 +123,8 @@ class Suite:
             CheckpointError: the weights are broken or do not fit the configuration.
         """
         forms, reference = self._load(on_step)
-        for scene in self._scenes() if forms else ():
-            self._measure(scene, forms, reference, on_step)
+        for scenes in self._groups() if forms else ():
+            self._measure(scenes, forms, reference, on_step)
 
     def _load(self, on_step: Callable[[str], None]) -> tuple[list[Form], Form]:
         """Return the wanted forms that can run here, and the reference."""
@@ -144,39 +144,34 @@ class Suite:
                 forms.setdefault(form.name, form)
         return list(forms.values()), reference
 
-    def _scenes(self) -> Iterator[Scene]:
+    def _groups(self) -> Iterator[list[Scene]]:
+        """Scenes that differ in the number of people only, so that it alone makes a difference."""
         for size in self.plan.sizes:
             photo = self.plan.photo
             if photo is None:
                 photo = self._folder / f"{size[0]}x{size[1]}.jpg"
                 write_photo(photo, size)
-            for batch, people in itertools.product(self.plan.batch_sizes, self.plan.people):
-                yield Scene(photo, size, batch, people)
+            for batch in self.plan.batch_sizes:
+                yield [Scene(photo, size, batch, people) for people in self.plan.people]
 
     def _measure(
         self,
-        scene: Scene,
+        scenes: Sequence[Scene],
         forms: Sequence[Form],
         reference: Form,
         on_step: Callable[[str], None],
     ) -> None:
-        results = [Result(form=form.name, scene=scene) for form in forms]
-        self.results += results
-        on_step("warming up")
+        pairs = [(form, Result(form=form.name, scene=scene)) for scene in scenes for form in forms]
+        self.results += [result for _, result in pairs]
         self._multiply({form.name.precision for form in forms})
-        try:
-            truth = reference.run(scene, count=True)
-        except (RuntimeError, ValueError) as error:
-            for result in results:
-                result.problem = f"{REFERENCE} fails here: {error}"
-            return
-        for form, result in zip(forms, results, strict=True):
-            _attempt(result, self._warm_up, form, result, truth)
+        for scene in scenes:
+            on_step("warming up")
+            self._warm_up([pair for pair in pairs if pair[1].scene == scene], reference)
         for turn in range(self.plan.runs):
             on_step(f"turn {turn + 1} of {self.plan.runs}")
-            for form, result in zip(forms, results, strict=True):
+            for form, result in pairs:
                 _attempt(result, self._time, form, result)
-        for result in results:
+        for _, result in pairs:
             on_step(f"{result.form} in a fresh process")
             _attempt(result, self._start_afresh, result)
 
@@ -187,7 +182,18 @@ class Suite:
             if peak is not None:
                 self.peaks[precision] = max(peak, self.peaks.get(precision, 0.0))
 
-    def _warm_up(self, form: Form, result: Result, truth: Trace) -> None:
+    def _warm_up(self, pairs: Sequence[tuple[Form, Result]], reference: Form) -> None:
+        """Run all forms once on their scene, beside the reference."""
+        try:
+            truth = reference.run(pairs[0][1].scene, count=True)
+        except (RuntimeError, ValueError) as error:
+            for _, result in pairs:
+                result.problem = f"{REFERENCE} fails here: {error}"
+            return
+        for form, result in pairs:
+            _attempt(result, self._compare, form, result, truth)
+
+    def _compare(self, form: Form, result: Result, truth: Trace) -> None:
         plain = form.name == PLAIN
         trace = truth if form.name == REFERENCE else form.run(result.scene, count=plain)
         counted = trace if plain else truth
