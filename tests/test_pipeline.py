@@ -111,7 +111,7 @@ def test_an_error_of_the_work_comes_in_turn(stage):
 
 
 def test_an_error_of_the_items_comes_in_turn(stage):
-    slow = lambda number: time.sleep(0.002) or number  # noqa: E731 - short
+    slow = lambda number: time.sleep(0.002) or number  # noqa: E731 - one line is enough
     for results in (
         stage(slow, counted([], 3, KeyError("no more"))),
         read_ahead(counted([], 3, KeyError("no more")), 4),
@@ -197,7 +197,7 @@ def test_thousands_of_images_take_the_memory_of_a_few(count):
     try:
         read = read_ahead(made, 4)
         prepared = in_order(lambda image: image + 1, read, workers=2, ahead=6)
-        kind = lambda image: int(image[0, 0, 0]) % 3  # noqa: E731 - short
+        kind = lambda image: int(image[0, 0, 0]) % 3  # noqa: E731 - one line is enough
         found = in_batches(
             lambda images: [i + 1 for i in images], prepared, kind=kind, size=4, window=16
         )
