@@ -171,7 +171,7 @@ def test_users_without_a_home(monkeypatch):
 
     monkeypatch.delenv("IUV_HOME")
     monkeypatch.setattr(download.platformdirs, "user_cache_dir", fail)
-    with pytest.raises(DownloadError, match="no folder to keep files in .* set the .* IUV_HOME"):
+    with pytest.raises(DownloadError, match=r"no folder to keep files in .* set the .* IUV_HOME"):
         fetch("https://host/w")
 
 
