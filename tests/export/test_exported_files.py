@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +39,11 @@ def needs(to):
         pytest.skip(f"{_ENGINE[to]} is an extra, and not installed here")
 
 
+def assert_no_paths(path):
+    """An exported file tells nothing of the machine that wrote it."""
+    assert str(Path(example.__file__).parents[1]).encode() not in path.read_bytes()
+
+
 def card(tmp_path, described):
     (tmp_path / "weights").write_bytes(b"w")
     return describe_weights("tiny", tmp_path / "weights", None) | described
@@ -68,12 +74,12 @@ def test_an_exported_model_finds_the_same(variant, to, tmp_path):
 
     model = ready(config)
     path, *_ = export_whole(model, card(tmp_path, describe_whole(config)), to, tmp_path / "out")
-    assert str(tmp_path).encode() not in path.read_bytes()
+    assert_no_paths(path)
     counts = []
     for image in images:
         expected = plainly(model, image)
         counts.append(len(expected["boxes"]))
-        assert_same(example.run(path, image.numpy()), expected)
+        assert_same(example.run(path, image.numpy()), expected, atol=5e-3)
     assert counts.count(0) == 3
     assert max(counts) > 1
 
@@ -99,7 +105,7 @@ def test_parts_are_written_one_by_one(to, tmp_path, monkeypatch):
         torch.testing.assert_close(
             torch.as_tensor(value), expected[head["outputs"].index(name)], rtol=1e-4, atol=1e-4
         )
-    assert str(tmp_path) not in path.read_bytes().decode("latin-1")
+    assert_no_paths(path)
 
 
 def run_part(path, pooled):

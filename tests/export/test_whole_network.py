@@ -69,13 +69,13 @@ def plainly(model: RCNN, image) -> dict:
     return {"boxes": found.boxes, "scores": found.scores, "classes": found.classes, **maps}
 
 
-def assert_same(actual: dict, expected: dict):
+def assert_same(actual: dict, expected: dict, atol: float = 1e-3):
     assert list(actual) == list(expected)
     for name, value in expected.items():
         got = torch.as_tensor(actual[name])
         assert got.dtype == value.dtype
         torch.testing.assert_close(
-            got, value, rtol=1e-3, atol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
+            got, value, rtol=1e-3, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
         )
 
 

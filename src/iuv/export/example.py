@@ -3,7 +3,7 @@
     python example.py MODEL.onnx PHOTO OUT.png        (or MODEL.xml, or MODEL.pt2)
 
 OUT.png has the size of the photo: red is the part I, 1..24, green and blue are U and V times 255,
-and 0 is the background. It needs numpy, Pillow and the engine, not iuv. Change it as you like.
+and 0 is the background. It needs numpy, Pillow and the engine, not iuv. Copy it to change it.
 """
 
 import json

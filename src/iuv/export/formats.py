@@ -161,7 +161,8 @@ class _Batch:
                 return
             text = json.dumps(self.card, indent=2)
             (self.folder / f"{self.card['model']}.json").write_text(text + "\n")
-            for path in sorted(self.folder.iterdir(), key=lambda p: p.stat().st_mtime_ns):
+            models = tuple(_SUFFIX.values())  # first, as it is they that people look for
+            for path in sorted(self.folder.iterdir(), key=lambda p: (p.suffix not in models, p)):
                 self.written.append(path.replace(self.target / path.name))
 
     def save_torch(self, program: ExportedProgram, path: Path) -> None:
@@ -182,7 +183,7 @@ class _Batch:
             return
         import openvino
 
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             onnx = Path(folder) / "model.onnx"
             program.save(onnx, external_data=False)
             converted = openvino.convert_model(onnx)
