@@ -202,7 +202,13 @@ def _from_pil(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
                 f"{name}: its colours ({image.mode}) cannot be turned into RGB; "
                 "save it as an RGB image first"
             ) from None
-    return _upright(pixels, image)
+    orientation: Any = None
+    with contextlib.suppress(Exception):  # Broken metadata is no reason to refuse the picture.
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
+    swap, flip_rows, flip_columns = _UPRIGHT.get(orientation, (False, False, False))
+    upright = pixels.swapaxes(0, 1) if swap else pixels
+    upright = upright[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+    return np.ascontiguousarray(upright)
 
 
 def _deep_grey(image: Image.Image, name: str) -> npt.NDArray[Any]:
@@ -216,20 +222,6 @@ def _deep_grey(image: Image.Image, name: str) -> npt.NDArray[Any]:
             f"{grey.min()} to {grey.max()}; scale them first"
         )
     return grey.astype(np.uint16)
-
-
-def _upright(pixels: npt.NDArray[np.uint8], image: Image.Image) -> npt.NDArray[np.uint8]:
-    orientation: Any = None
-    with contextlib.suppress(Exception):  # Broken metadata is no reason to refuse the picture.
-        orientation = image.getexif().get(_EXIF_ORIENTATION)
-    swap, flip_rows, flip_columns = _UPRIGHT.get(orientation, (False, False, False))
-    if swap:
-        pixels = pixels.swapaxes(0, 1)
-    if flip_rows:
-        pixels = pixels[::-1]
-    if flip_columns:
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _channels_last(tensor: torch.Tensor, name: str) -> npt.NDArray[Any]:
