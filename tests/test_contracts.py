@@ -46,7 +46,7 @@ LEVELS = {
     0: {"sectioned", "config", "training_config", "results", "targets", "bodyparts", "ops",
         "processes", "pickle_depth", "pipeline", "image_files", "locking"},
     1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
-        "synth", "visualize", "writers", "images", "decode", "readout"},
+        "synth", "visualize", "writers", "images", "decode"},
     2: {"checkpoint", "runtime", "evaluation"},
     3: {"predictor", "tta", "video", "engine", "export"},
     4: {"bench"},

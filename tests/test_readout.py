@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from iuv import readout
+from iuv import decode
 from iuv.bench.plain import plain_read_out
-from iuv.readout import read_out_cells
+from iuv.decode import read_out
 from iuv.results import ChartOutputs
 
 SIDE = 56
@@ -26,8 +26,7 @@ def charts(grain=7, *, coarse=2, side=SIDE, channels_last=True):
 
 
 def check(maps, height, width):
-    ours = read_out_cells(maps, height=height, width=width)
-    ours = {name: torch.from_numpy(value) for name, value in ours.items()}
+    ours = read_out(maps, height=height, width=width)
     plain = plain_read_out(maps, height=height, width=width)
     assert list(ours) == list(plain)
     assert all(ours[name].dtype == plain[name].dtype for name in plain)
@@ -65,7 +64,7 @@ def test_equals_the_literal_form(height, width, grain, channels_last):
 @pytest.mark.parametrize("many", [0, 1])  # all parts resampled; some blended, however many
 @pytest.mark.parametrize("coarse", [2, 15])
 def test_both_ways_to_labels_are_equal(monkeypatch, many, coarse):
-    monkeypatch.setattr(readout, "_MANY", many)
+    monkeypatch.setattr(decode, "_MANY", many)
     for grain in (6, SIDE):
         labels = check(charts(grain, coarse=coarse), 190, 140)
         assert len(labels.unique()) > 20
@@ -73,9 +72,9 @@ def test_both_ways_to_labels_are_equal(monkeypatch, many, coarse):
 
 def test_bands_do_not_show(monkeypatch):
     maps = charts(6)
-    whole = read_out_cells(maps, height=200, width=150)
-    monkeypatch.setattr(readout, "_BAND_PIXELS", 1000)
-    banded = read_out_cells(maps, height=200, width=150)
+    whole = read_out(maps, height=200, width=150)
+    monkeypatch.setattr(decode, "_BAND_PIXELS", 1000)
+    banded = read_out(maps, height=200, width=150)
     for name, value in whole.items():
         assert (value == banded[name]).all()
 
@@ -83,11 +82,11 @@ def test_bands_do_not_show(monkeypatch):
 def test_few_pixels_are_blended(monkeypatch):
     """Most labels are known from the corners of cells, or the read-out is not quick."""
     blended = []
-    choose = readout._choose
+    choose = decode._choose
     monkeypatch.setattr(
-        readout, "_choose", lambda *args: blended.append(args[1].shape[1]) or choose(*args)
+        decode, "_choose", lambda *args: blended.append(args[1].shape[1]) or choose(*args)
     )
-    read_out_cells(charts(5), height=300, width=200)
+    read_out(charts(5), height=300, width=200)
     assert 0 < sum(blended) < 0.2 * 300 * 200
 
 
@@ -106,8 +105,8 @@ def test_the_first_of_equal_channels_wins():
     twice, once = maps.fine_segm.clone(), maps.fine_segm.clone()
     twice[13:], once[13:] = twice[:12], -9
     for size in ({"height": 150, "width": 131}, {"height": 20, "width": 20}):
-        labels = read_out_cells(maps._replace(fine_segm=twice), **size)["labels"]
-        assert (labels == read_out_cells(maps._replace(fine_segm=once), **size)["labels"]).all()
+        labels = read_out(maps._replace(fine_segm=twice), **size)["labels"]
+        assert (labels == read_out(maps._replace(fine_segm=once), **size)["labels"]).all()
         assert labels.max() > 9
 
 
