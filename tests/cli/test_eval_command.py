@@ -306,6 +306,16 @@ def test_mistakes(arguments, message):
 
 
 @pytest.mark.usefixtures("photos")
+def test_annotations_of_nobody_cannot_be_scored():
+    document = json.loads(Path("people.json").read_text()) | {"annotations": []}
+    Path("nobody.json").write_text(json.dumps(document))
+    message = "nobody.json: there is nothing to score, as nobody is annotated in its 3 images; give"
+    Path("results").mkdir()
+    write_npz("results/1.npz", People((60, 80)))
+    assert message in run("nobody.json", "--results", "results", code=2).stderr
+
+
+@pytest.mark.usefixtures("photos")
 def test_what_is_not_scored_is_said():
     entries = [
         {"image_id": id, "category_id": category, "bbox": [0, 0, 50, 60], "score": 0.5}

@@ -112,6 +112,14 @@ def test_nothing_to_train_on(save):
     assert filter_for_training(dataset, segm_from_masks=True)
 
 
+def test_crowds_alone_teach_nothing(save):
+    changed = document()
+    for annotation in changed["annotations"]:
+        annotation["iscrowd"] = 1
+    with pytest.raises(DataError, match=r"all \d+ annotations are crowds \(iscrowd 1\), which"):
+        filter_for_training(load_dataset(save(changed)))
+
+
 def test_posetrack_fields(save):
     changed = document()
     changed["images"][0] |= {

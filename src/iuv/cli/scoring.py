@@ -63,10 +63,15 @@ def choose_tasks(
         dataset: the annotations.
 
     Raises:
-        ValueError: a task is unknown, or impossible.
+        ValueError: a task is unknown, or impossible, or nobody is annotated.
     """
     possible, reason = _POSSIBLE[content or "surface"], f"the results have {content} alone"
-    people = (person for image in dataset.images for person in image.annotations)
+    people = [person for image in dataset.images for person in image.annotations]
+    if not people:
+        raise ValueError(
+            f"{dataset.source}: there is nothing to score, as nobody is annotated in its "
+            f"{len(dataset)} images; give annotations of people"
+        )
     if all(person.points is None for person in people):
         possible, reason = ("bbox",), "nobody in the annotations has DensePose points (dp_x, ...)"
     if wanted is None:

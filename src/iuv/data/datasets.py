@@ -163,6 +163,12 @@ def filter_for_training(
         )
 
     images = tuple(filter(teaches, dataset.images))
+    people = [person for image in images for person in image.annotations]
+    if people and all(person.is_crowd for person in people):
+        raise DataError(
+            f"{dataset.source}: all {len(people)} annotations are crowds (iscrowd 1), which "
+            "training passes over; train on a file that has single people"
+        )
     if not images:
         wanted = "DensePose points or masks" if segm_from_masks else "DensePose points"
         raise DataError(
