@@ -203,6 +203,7 @@ def test_defaults(predict, fakes):
         "device": "auto",
         "engine": "auto",
         "precision": "fp32",
+        "calibration": None,
         "min_score": 0.5,
         "max_people": 100,
     }
@@ -223,6 +224,7 @@ def test_options_are_passed_on(predict, fakes, photos):
         "device": "cpu",
         "engine": "eager",
         "precision": "fp32",
+        "calibration": "None",
         "min_score": "0.05",
         "max_people": "7",
     }

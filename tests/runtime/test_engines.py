@@ -61,7 +61,7 @@ def test_the_environment_says_what_auto_is(installed, monkeypatch):
         ("tensorrt", "fp32", CPU, "engine must be one of auto, eager, .*, got 'tensorrt'"),
         ("eager", "fp8", CPU, "precision must be one of fp32, .*, got 'fp8'"),
         ("openvino", "fp32", CPU, r"needs openvino, onnx, onnxscript.*pip install 'iuv\[openvino"),
-        ("onnxruntime", "bf16", CPU, "computes with fp32 on cpu, not with bf16"),
+        ("onnxruntime", "bf16", CPU, "computes with fp32, int8 on cpu, not with bf16"),
         ("openvino", "fp32", CUDA, "runs on processors only, not on cuda; take 'eager'"),
         ("auto", "fp16", CPU, "no engine can compute with fp16 here"),
         ("eager", "fp16", CPU, "with fp32, bf16 on cpu, not with fp16"),

@@ -169,7 +169,10 @@ class SampleWriter:
         height, width = self.recipe.size
         about = {"id": index, "file_name": image, "height": height, "width": width}
         people = [
-            json.dumps(person | {"id": _MOST_PEOPLE * index + person["id"], "image_id": index})
+            json.dumps(  # numbers first: the journal looks for them there
+                {"id": _MOST_PEOPLE * index + person["id"], "image_id": index}
+                | {name: value for name, value in person.items() if name != "id"}
+            )
             for person in sample.annotations
         ]
         return Record(index, json.dumps(about), tuple(people))
