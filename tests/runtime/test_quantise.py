@@ -107,3 +107,27 @@ def test_steps_cover_the_range_and_keep_0(network, tmp_path):
     assert constants["w0/values"].dtype == np.int8
     assert np.abs(constants["w0/values"]).reshape(8, -1).max(axis=1).tolist() == [127] * 8
     assert "w0" not in constants
+
+
+def test_the_first_layers_stay_as_they_are(tmp_path):
+    """Of a network that reads images: the one that does, and the one behind it."""
+    shapes = {"w0": (8, 3, 3, 3), "w1": (8, 8, 1, 1), "w2": (8, 8, 1, 1)}
+    nodes = [
+        helper.make_node("Conv", ["images", "w0"], ["stem"]),
+        helper.make_node("MaxPool", ["stem"], ["pooled"], kernel_shape=[2, 2]),
+        helper.make_node("Conv", ["pooled", "w1"], ["a"]),
+        helper.make_node("Conv", ["a", "w2"], ["p2"]),
+    ]
+    images, p2 = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in ("images", "p2")
+    )
+    constants = [
+        onnx.numpy_helper.from_array(np.ones(shape, np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    graph = helper.make_graph(nodes, "network", [images], [p2], constants)
+    onnx.save(helper.make_model(graph), tmp_path / "trunk.onnx")
+    write_quantised(tmp_path / "trunk.onnx", {"a": (0, 8)}, tmp_path / "b.onnx", outputs_too=False)
+    layers = [n for n in onnx.load(tmp_path / "b.onnx").graph.node if n.op_type == "Conv"]
+    assert [n.input[1] for n in layers] == ["w0", "w1", "w2/weights"]

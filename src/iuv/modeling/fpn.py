@@ -48,6 +48,9 @@ class PyramidDecoder(nn.Module):
     projected.
     """
 
+    margin = 8
+    """About so many more cells, of stride 4, than a window has are computed along each axis."""
+
     def __init__(self, channels: int, *, norm: bool = False) -> None:
         super().__init__()
         for level, steps in ((2, 1), (3, 1), (4, 2), (5, 3)):

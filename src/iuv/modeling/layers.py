@@ -42,7 +42,8 @@ class FrozenBatchNorm2d(nn.Module):
         self.register_buffer("weight", torch.ones(channels))
         self.register_buffer("bias", torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels) - eps)
+        # No arithmetic: on the meta device it would have torch import a second's worth of modules.
+        self.register_buffer("running_var", torch.full((channels,), 1 - eps))
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:
         """Return [C], [C]: the layer is ``x * scale + shift``."""

@@ -8,6 +8,7 @@ N: images. C: pyramid channels. H, W: padded input size. R: boxes. D: detections
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from iuv.modeling.fpn import FPN, PyramidDecoder
 from iuv.modeling.resnet import ResNet
 from iuv.modeling.rpn import STRIDES, RPNHead, decode_proposals, select_proposals
 from iuv.ops.boxes import decode_deltas
-from iuv.ops.roi_align import pool_pyramid, window_of
+from iuv.ops.roi_align import far_apart, pool_pyramid, window_of
 from iuv.results import ChartOutputs
 
 __all__ = ["RCNN", "STRIDE", "DenseBranch", "Detections", "Trunk", "TrunkOutputs", "network_input"]
@@ -187,7 +188,21 @@ class RCNN(nn.Module):
         counts = [len(image_boxes) for image_boxes in boxes]
         if sum(counts) == 0:
             return [self._no_charts(features[0]) for _ in counts]
-        outputs: ChartOutputs = self.dense(self.pool_people(features, boxes))
+        if self.decoder is None or features[0].device.type != "cpu":
+            pooled = self.pool_people(features, boxes)
+        else:  # people far apart: several small windows of the decoder, by image
+            apart = functools.partial(far_apart, scale=1 / STRIDES[0], margin=self.decoder.margin)
+            groups = [(i, rows) for i, people in enumerate(boxes) for rows in apart(people)]
+            parts = [
+                self.pool_people([level[i : i + 1] for level in features[:4]], [boxes[i][rows]])
+                for i, rows in groups
+            ]
+            starts = list(itertools.accumulate(counts, initial=0))
+            order = torch.tensor([starts[i] + row for i, rows in groups for row in rows]).argsort()
+            # joined in memory order, as in `pool_pyramid`
+            joined = torch.cat([part.permute(0, 2, 3, 1) for part in parts])
+            pooled = joined[order].permute(0, 3, 1, 2)
+        outputs: ChartOutputs = self.dense(pooled)
         ends = list(itertools.accumulate(counts, initial=0))
         return [outputs.at(slice(start, end)) for start, end in itertools.pairwise(ends)]
 

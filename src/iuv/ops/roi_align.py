@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Window", "assign_levels", "pool_pyramid", "roi_align", "window_of"]
+__all__ = ["Window", "assign_levels", "far_apart", "pool_pyramid", "roi_align", "window_of"]
 
 _CANONICAL_SIZE, _CANONICAL_LEVEL = 224, 4  # a box of 224 px belongs to p4
 
@@ -44,13 +44,44 @@ def window_of(boxes: Tensor, size: Sequence[int], *, scale: float, aligned: bool
     """
     if len(boxes) == 0:
         return Window(range(1), range(1))
-    starts, sizes = _feature_boxes(boxes, scale, aligned)
-    ends = torch.cat([starts, starts + sizes])
+    starts = boxes[:, :2] * scale - (0.5 if aligned else 0.0)
+    ends = boxes[:, 2:] * scale - (0.5 if aligned else 0.0)
+    ends = torch.cat([starts, ends if aligned else torch.maximum(ends, starts + 1)])
     border = starts.new_tensor([size[1] - 1, size[0] - 1])
     # a sample reads the cell that it is in and the next; one more on each side is for rounding
     corners = torch.stack([ends.amin(0) - 1, ends.amax(0) + 2]).clamp(min=0).minimum(border)
     (left, top), (right, bottom) = corners.long().tolist()
     return Window(range(top, bottom + 1), range(left, right + 1))
+
+
+def far_apart(boxes: Tensor, *, scale: float, margin: int) -> list[list[int]]:
+    """Group boxes so that a window around each group has fewer cells in all than one around all.
+
+    Beginning with a group for each box, the two that gain most by being one are joined, as long as
+    any gain.
+
+    Args:
+        boxes: [R, 4] xyxy in pixels of the network input.
+        scale: feature pixels per input pixel.
+        margin: cells that a window costs along each axis besides those that it has.
+
+    Returns:
+        The rows of each group; each row is in one.
+    """
+    groups = [[row] for row in range(len(boxes))]
+    ends = (boxes * boxes.new_tensor([-scale, -scale, scale, scale])).cpu()  # [R, 4], all grow
+    while len(groups) > 1:
+        joined = torch.maximum(ends[:, None], ends)  # [R, R, 4]
+        cells = (joined[..., :2] + joined[..., 2:] + margin).prod(-1)
+        alone = cells.diagonal()
+        gains = (alone[:, None] + alone - cells).fill_diagonal_(-torch.inf)
+        first, second = sorted(divmod(int(gains.argmax()), len(groups)))
+        if gains[first, second] < 0:
+            break
+        ends[first] = joined[first, second]
+        ends = torch.cat([ends[:second], ends[second + 1 :]])
+        groups[first] += groups.pop(second)
+    return groups
 
 
 def roi_align(
@@ -79,7 +110,9 @@ def roi_align(
     """
     channels, height, width = features.shape[1:]
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    starts, sizes = _feature_boxes(boxes, scale, aligned)
+    starts = boxes[:, :2] * scale - (0.5 if aligned else 0.0)  # [R, 2] as (x, y), feature pixels
+    sizes = boxes[:, 2:] * scale - boxes[:, :2] * scale
+    sizes = sizes if aligned else sizes.clamp(min=1.0)
     grids = torch.full_like(sizes, sampling_ratio, dtype=torch.int64)  # [R, 2] as (x, y)
     if sampling_ratio == 0:
         grids = (sizes / pool_size).ceil().clamp(min=0).long()
@@ -107,13 +140,6 @@ def roi_align(
     nothing = table[:0, None, None].expand(-1, pool_size, pool_size, -1)
     places = torch.cat([grids.new_zeros(0), *order]).argsort()
     return torch.cat([nothing, *pooled])[places].permute(0, 3, 1, 2)
-
-
-def _feature_boxes(boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Top-left corners and sizes [R, 2] (x, y) in feature pixels."""
-    starts = boxes[:, :2] * scale - (0.5 if aligned else 0.0)
-    sizes = boxes[:, 2:] * scale - boxes[:, :2] * scale
-    return starts, sizes if aligned else sizes.clamp(min=1.0)
 
 
 def _axis_samples(

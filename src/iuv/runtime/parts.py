@@ -164,6 +164,8 @@ class _RemoteDense(nn.Module):
 class _RemoteDecoder(nn.Module):
     """Runs the decoder on a crop of the maps, large enough that its borders do not matter."""
 
+    margin = (2 * _HALO + 1) * _COARSEST  # see `PyramidDecoder`; crops begin and end at cells of p5
+
     def __init__(self, run: Run) -> None:
         super().__init__()
         self.run = run

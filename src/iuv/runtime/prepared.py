@@ -21,7 +21,7 @@ from iuv.checkpoint.download import cache_folder
 from iuv.config import ModelConfig
 from iuv.locking import file_lock
 from iuv.modeling.rcnn import RCNN
-from iuv.runtime.calibration import CalibrationImages, measure_ranges
+from iuv.runtime.calibration import CalibrationImages, Ranges, measure_ranges
 from iuv.runtime.eager import fold_batch_norm
 from iuv.runtime.onnx_parts import export_part
 from iuv.runtime.parts import Run, split
@@ -32,7 +32,7 @@ __all__ = ["calibrated_parts", "prepared_parts"]
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # grows whenever the same weights would give other files
-_QUANTISED = 1  # grows whenever the same ranges would give other files
+_QUANTISED = 2  # grows whenever the same ranges would give other files
 _CHUNK = 1 << 20
 
 
@@ -66,7 +66,7 @@ def calibrated_parts(
     ready: Callable[[Path], Run],
     images: CalibrationImages,
 ) -> dict[str, Path]:
-    """Return an ONNX file that computes with 8 bits for each part; made at the first call.
+    """Return an ONNX file for each part, with 8 bits where these pay; made at the first call.
 
     Args:
         config: of the model.
@@ -89,14 +89,15 @@ def calibrated_parts(
                 start = time.perf_counter()
                 _log.warning("calibrating the network for 8 bits, once; this takes some minutes")
                 ranges = measure_ranges(config, parts, ready, images)
-                for name, path in parts.items():
-                    target, more = folder / path.name, engine == "onnxruntime"
-                    write_quantised(path, ranges[name], target, outputs_too=more)
+                for name in filter(ranges.get, ranges):
+                    target, more = folder / parts[name].name, engine == "onnxruntime"
+                    write_quantised(parts[name], ranges[name], target, outputs_too=more)
                 partial = folder / "ranges.json.part"
                 partial.write_text(json.dumps(ranges, indent=1))
                 partial.replace(whole)  # only now is the folder whole
                 _log.info("calibrated in %.0f s: %s", time.perf_counter() - start, folder)
-    return {name: folder / path.name for name, path in parts.items()}
+    rounded: dict[str, Ranges] = json.loads(whole.read_text())
+    return {n: folder / path.name if rounded[n] else path for n, path in parts.items()}
 
 
 def _make(config: ModelConfig, weights: str | os.PathLike[str], folder: Path) -> None:
