@@ -15,9 +15,10 @@ truth itself has no flicker:
     U, V     mean change of the error in (U, V), where both parts are right
     box      mean change of the error of a side, in percent of it
 
-and against the truth, frame by frame: the share of the person's pixels with a wrong part, the
-background taken for a person (as a share of it), the mean error of (U, V) where the part is right,
-and the mean error of a box side, in percent.
+and against the truth, frame by frame: the share of the person's pixels with a wrong part or none;
+the pixels on the wrong side of the outline, be they the person's or the background's, as a share of
+the person (and the background's alone); the mean error of (U, V) where the part is right, and the
+mean error of a box side, in percent.
 """
 
 from __future__ import annotations
@@ -272,12 +273,12 @@ def same_places(first: Truth, second: Truth) -> tuple[np.ndarray, np.ndarray]:
 
 FIGURES = (
     "flicker: labels %", "outline %", "U, V x 1000", "box %",
-    "error: labels %", "outline %", "U, V x 1000", "box %",
+    "error: labels %", "outline %", "background %", "U, V x 1000", "box %",
 )  # fmt: skip
 
 
 def measure(clip: Clip, reads: Sequence[Read]) -> np.ndarray:
-    """The eight `FIGURES` of a clip."""
+    """The `FIGURES` of a clip."""
     flicker, errors = [], []
     for index, (truth, read) in enumerate(zip(clip.truths, reads, strict=True)):
         errors.append(_error(truth, read, clip.boxes[index]))
@@ -293,6 +294,7 @@ def _error(truth: Truth, read: Read, box: np.ndarray) -> list[float]:
     aside = (read.part > 0) & (truth.instance == 0)
     return [
         100 * float((read.part != truth.part)[body].mean()),
+        100 * float((aside | (body & (read.part == 0))).sum() / body.sum()),
         100 * float(aside.sum() / body.sum()),
         1000 * float(off[right].mean()) if right.any() else np.nan,
         100 * float(np.abs(_box_error(read.box, box)).mean()),

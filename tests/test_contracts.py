@@ -47,7 +47,7 @@ LEVELS = {
         "processes", "pickle_depth", "pipeline", "image_files", "locking"},
     1: {"zoo", "recipes", "detectron2_keys", "detectron2_yaml", "modeling", "losses", "data",
         "synth", "visualize", "writers", "images", "decode"},
-    2: {"checkpoint", "runtime", "evaluation"},
+    2: {"checkpoint", "resolve", "runtime", "evaluation"},
     3: {"predictor", "tta", "video", "engine", "export"},
     4: {"bench"},
     5: {"cli"},

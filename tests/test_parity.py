@@ -22,7 +22,7 @@ from iuv.modeling.rcnn import RCNN, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.predictor import Predictor
 from iuv.results import CONFIDENCE_FIELDS, quantize_uv
-from iuv.runtime.eager import prepare_eager
+from iuv.runtime.eager import prepare_eager, use_winograd
 from iuv.zoo import get_model
 
 CASES = [
@@ -53,7 +53,8 @@ class Case:
         weights = {from_released(key): value for key, value in state_dict(name).items()}
         network.load_state_dict(weights, assign=True)
         device = torch.device("cpu")
-        self.predictor = Predictor(prepare_eager(network, device), device=device)
+        network = use_winograd(prepare_eager(network, device))  # as `build_model` has it
+        self.predictor = Predictor(network, device=device)
         self.model = self.predictor.model
         self.photo = np.asarray(Image.open(GOLDEN / self.facts["image"]).convert("RGB"))
         self.size = tuple(self.golden["input_hw_unpadded"].tolist())

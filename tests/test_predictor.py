@@ -191,6 +191,22 @@ def test_load_own_file_needs_no_config(weights):
     assert iuv.load is load
 
 
+def test_limits_that_make_it_faster(weights):
+    sides = {"input.short_side": TINY.input.short_side, "input.long_side": TINY.input.long_side}
+    predict = load(
+        weights, short_side=sides["input.short_side"] * 2, max_proposals=3, min_size=0.25
+    )
+    assert predict.config == TINY.replace(
+        **{name: 2 * side for name, side in sides.items()},
+        **{"rpn.post_nms_topk": 3, "box.min_size": 0.25, "box.min_score": 0.5},
+        **{"box.max_people": 100},
+    )
+    with pytest.raises(ConfigError, match=r"input\.short_side must be positive, got 0"):
+        load(weights, short_side=0)
+    with pytest.raises(ConfigError, match=r"box\.min_size must be in \[0, 1\], got 1\.5"):
+        load(weights, min_size=1.5)
+
+
 def test_load_file_with_config(weights, tmp_path):
     released = tmp_path / "released.pkl"
     save_weights(RCNN(TINY).state_dict(), TINY, released)

@@ -139,6 +139,9 @@ class BoxConfig:
     nms_iou: float = 0.5
     max_people: int = 100
     """At most so many people per image, best scores first."""
+    min_size: float = 0.0
+    """People whose box has a longer side below this share of the image's longer side are left
+    out, 0..1."""
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "pool_size", "fc_dim", "max_people"):
@@ -147,6 +150,7 @@ class BoxConfig:
         require(self.sampling_ratio >= 0, "box.sampling_ratio must not be negative")
         require(0 <= self.min_score <= 1, f"box.min_score must be in [0, 1], got {self.min_score}")
         require(0 < self.nms_iou <= 1, f"box.nms_iou must be in (0, 1], got {self.nms_iou}")
+        require(0 <= self.min_size <= 1, f"box.min_size must be in [0, 1], got {self.min_size}")
 
 
 @dataclass(frozen=True, kw_only=True)

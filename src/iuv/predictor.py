@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -20,21 +19,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from iuv.checkpoint import find_weights, read_config
-from iuv.config import ConfigError, ModelConfig
+from iuv.config import ModelConfig
 from iuv.decode import decode_people
-from iuv.detectron2_yaml import read_detectron2_yaml
 from iuv.images import ChannelOrder, ImageInput, input_size, read_image, resize
 from iuv.modeling.box_head import Boxes
 from iuv.modeling.rcnn import RCNN, STRIDE, TrunkOutputs, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
 from iuv.pipeline import WORKERS, in_batches, in_order
+from iuv.resolve import limited, resolve_model
 from iuv.results import ChartOutputs, People
 from iuv.runtime.build import build_model
 from iuv.runtime.devices import pick_device
 from iuv.runtime.engines import ENGINES, PRECISIONS, EngineChoice, EngineError, choose_engine
-from iuv.zoo import get_model
 
 __all__ = [
     "ENGINES",
@@ -49,9 +46,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_YAML = {".yaml", ".yml"}
-_WEIGHTS = {".pkl", ".pth", ".pt", ".safetensors"}
-
 
 def load(  # noqa: PLR0913 - all that can be said of a model, once
     model: str | os.PathLike[str] = "R_50_FPN_s1x",
@@ -64,6 +58,9 @@ def load(  # noqa: PLR0913 - all that can be said of a model, once
     calibration: str | os.PathLike[str] | None = None,
     min_score: float = 0.5,
     max_people: int = 100,
+    min_size: float = 0.0,
+    short_side: int | None = None,
+    max_proposals: int | None = None,
 ) -> Predictor:
     """Load a model, ready to predict.
 
@@ -81,9 +78,14 @@ def load(  # noqa: PLR0913 - all that can be said of a model, once
             people.
         min_score: people must score above this, 0..1.
         max_people: at most so many per image, best first.
+        min_size: people whose box has a longer side below this share (0..1) of the image's are
+            left out, which saves the time to read them.
+        short_side: of the network's input, in pixels; None: the model's own. Less is faster and
+            finds fewer small people (docs/engines.md); the bound on the long side goes with it.
+        max_proposals: how many boxes per image the second stage judges; None: the model's own.
 
     Raises:
-        ConfigError: the configuration is missing, broken or unsupported.
+        ConfigError: the configuration is missing, broken or unsupported, or a limit out of range.
         UnknownModelError: the zoo has no such model; the message lists near names.
         CheckpointError: the weights are broken or do not fit the model.
         FileNotFoundError: there is no such file.
@@ -93,11 +95,19 @@ def load(  # noqa: PLR0913 - all that can be said of a model, once
             (a ValueError, too).
     """
     target = pick_device(device)
-    choice = choose_engine(engine, precision, target)
+    choose_engine(engine, precision, target)  # whatever is wrong is found before a download
     if calibration is not None and precision != "int8":
         raise EngineError(f"calibration goes with precision 'int8', not with {precision!r}")
     chosen, path = resolve_model(model, weights, config)
-    chosen = chosen.replace(**{"box.min_score": float(min_score), "box.max_people": max_people})
+    chosen = limited(
+        chosen,
+        min_score=min_score,
+        max_people=max_people,
+        min_size=min_size,
+        short_side=short_side,
+        max_proposals=max_proposals,
+    )
+    choice = choose_engine(engine, precision, target, chosen.backbone.fpn_channels)
     try:
         network = build_model(chosen, path, choice, target, calibration=calibration)
     except OSError as error:
@@ -107,52 +117,6 @@ def load(  # noqa: PLR0913 - all that can be said of a model, once
         choice = choice._replace(engine="eager")
         network = build_model(chosen, path, choice, target)
     return Predictor(network, device=target, choice=choice)
-
-
-def resolve_model(
-    model: str | os.PathLike[str],
-    weights: str | os.PathLike[str] | None = None,
-    config: ModelConfig | str | os.PathLike[str] | None = None,
-) -> tuple[ModelConfig, Path]:
-    """Return the configuration and the weights file that `load`'s arguments mean.
-
-    Raises:
-        As `load`, for what has to do with finding them.
-    """
-    path = Path(model)
-    is_yaml = path.suffix.lower() in _YAML
-    if not is_yaml and (path.suffix.lower() in _WEIGHTS or path.is_file()):
-        if weights is not None:
-            raise ConfigError(f"{path} and weights={os.fspath(weights)!r}: give one weights file")
-        found = read_config(_existing(path)) if config is None else _as_config(config)
-        if found is None:
-            raise ConfigError(
-                f"{path} does not say which model it holds; name it, e.g. config='R_50_FPN_s1x' "
-                "(--model R_50_FPN_s1x on the command line)"
-            )
-        return found, _existing(path)
-    if config is not None:
-        raise ConfigError(f"config= goes with a weights file, not with {os.fspath(model)!r}")
-    if weights is not None:
-        return _as_config(model), _existing(Path(weights))
-    if is_yaml:
-        raise ConfigError(f"{path} describes a model without weights; give weights=FILE too")
-    row = get_model(os.fspath(model))
-    return row.config, find_weights(row)
-
-
-def _as_config(config: ModelConfig | str | os.PathLike[str]) -> ModelConfig:
-    if isinstance(config, ModelConfig):
-        return config
-    if Path(config).suffix.lower() in _YAML:
-        return read_detectron2_yaml(config)
-    return get_model(os.fspath(config)).config
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
-    return path
 
 
 _EAGER = EngineChoice("eager", "fp32")

@@ -192,6 +192,7 @@ def test_a_model_beside_its_published_figures(photos, loaded):
     assert loaded[0]["model"] == "R_50_FPN_s1x"
     assert loaded[0]["min_score"] == 0.05
     assert loaded[0]["max_people"] == 100
+    assert [loaded[0][name] for name in ("min_size", "short_side")] == [0, None]
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["published", "61.2", "67.2", "63.7", "65.3"] in rows
     assert "The published figures are for densepose_coco_2014_minival." in result.stdout

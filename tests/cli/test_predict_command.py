@@ -206,6 +206,9 @@ def test_defaults(predict, fakes):
         "calibration": None,
         "min_score": 0.5,
         "max_people": 100,
+        "min_size": 0.0,
+        "short_side": None,
+        "max_proposals": None,
     }
     assert fakes[0].batches == [1]
 
@@ -216,7 +219,8 @@ def test_options_are_passed_on(predict, fakes, photos):
         pass
     options = "--model R_101_FPN_DL_s1x --weights w.pkl --device cpu --min-score 0.05"
     more = "--max-people 7 --batch-size 2 --engine eager --save npz"
-    result = predict("in", "--out", "out", *options.split(), *more.split())
+    limits = "--min-size 0.1 --short-side 400 --max-proposals 50"
+    result = predict("in", "--out", "out", *options.split(), *more.split(), *limits.split())
     assert result.exit_code == 0, result.output
     assert {key: str(value) for key, value in fakes[0].call.items()} == {
         "model": "R_101_FPN_DL_s1x",
@@ -227,6 +231,9 @@ def test_options_are_passed_on(predict, fakes, photos):
         "calibration": "None",
         "min_score": "0.05",
         "max_people": "7",
+        "min_size": "0.1",
+        "short_side": "400",
+        "max_proposals": "50",
     }
     assert fakes[0].batches == [2, 1]
 
@@ -418,6 +425,9 @@ def test_wrong_calls(predict, arguments, message):
     [
         ("--min-score", "1.5"),
         ("--max-people", "0"),
+        ("--min-size", "2"),
+        ("--short-side", "31"),
+        ("--max-proposals", "0"),
         ("--batch-size", "0"),
         ("--engine", "warp"),
         ("--weights", "gone.pkl"),

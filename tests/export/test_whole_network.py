@@ -39,6 +39,7 @@ VARIANTS = {
         }
     ),
     "classes": SMALL.replace(**{"box.num_classes": 3}),
+    "large people": SMALL.replace(**{"box.min_size": 0.2}),
 }
 
 

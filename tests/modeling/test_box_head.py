@@ -30,6 +30,20 @@ def test_rescaling_drops_empty_boxes(golden):
     torch.testing.assert_close(kept, golden["post_out_boxes_h425_w640"], rtol=0, atol=1e-3)
 
 
+def test_small_people_are_left_out_before_they_count(golden):
+    config = BoxConfig(num_classes=2, max_people=10_000)
+    everybody = select_boxes(golden["logits"], golden["boxes"], (600, 900), config)
+    sides = (everybody.boxes[:, 2:] - everybody.boxes[:, :2]).amax(1)
+    large = sides >= 0.2 * 900
+    assert 2 < large.sum() < len(sides)
+    config = BoxConfig(num_classes=2, max_people=10_000, min_size=0.2)
+    found = select_boxes(golden["logits"], golden["boxes"], (600, 900), config)
+    assert torch.equal(found.boxes, everybody.boxes[large])
+    config = BoxConfig(num_classes=2, min_size=0.2, max_people=2)
+    found = select_boxes(golden["logits"], golden["boxes"], (600, 900), config)
+    assert torch.equal(found.boxes, everybody.boxes[large][:2])
+
+
 def test_nobody_above_the_threshold():
     found = select_boxes(torch.tensor([[0.0, 9.0]]), torch.ones(1, 4), (10, 10), BoxConfig())
     assert [len(part) for part in found] == [0, 0, 0]

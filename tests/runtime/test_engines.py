@@ -37,6 +37,9 @@ def test_auto_takes_what_is_installed(installed, monkeypatch):
     assert choose_engine("auto", "fp32", CPU).engine == "onnxruntime"
     installed |= {"openvino"}
     assert choose_engine("auto", "fp32", CPU).engine == "openvino"
+    assert choose_engine("auto", "fp32", CPU, 255).engine == "openvino"
+    assert choose_engine("auto", "fp32", CPU, 256).engine == "eager"
+    assert choose_engine("auto", "int8", CPU, 256).engine == "openvino"
     assert choose_engine("auto", "fp32", CUDA).engine == "eager"
     assert choose_engine("auto", "fp16", CUDA).engine == "eager"
     assert choose_engine("eager", "fp32", CPU).engine == "eager"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ from iuv.bench.stages import TRUNK_PARTS, Trace, run_stages
 from iuv.checkpoint import load_weights
 from iuv.config import ModelConfig
 from iuv.modeling.rcnn import RCNN
+from iuv.runtime.eager import without_winograd
 from iuv.runtime.engines import choose_engine
+from iuv.runtime.memory import keep_freed_memory
 
 __all__ = ["PLAIN", "REFERENCE", "Form", "FormName"]
 
@@ -27,13 +30,13 @@ class FormName(NamedTuple):
     precision: str
     """One of `iuv.predictor.PRECISIONS`."""
 
-    def resolved(self, device: torch.device) -> FormName:
+    def resolved(self, device: torch.device, channels: int = 0) -> FormName:
         """Return the same with the engine that "auto" stands for.
 
         Raises:
             EngineError: the engine or the precision cannot be used here.
         """
-        return self if self == PLAIN else FormName(*choose_engine(*self, device))
+        return self if self == PLAIN else FormName(*choose_engine(*self, device, channels))
 
     def __str__(self) -> str:
         return self.engine if self == PLAIN else f"{self.engine} {self.precision}"
@@ -47,6 +50,10 @@ REFERENCE = FormName("eager", "fp32")
 
 _DETECTION: dict[str, Any] = {"min_score": 0.5, "max_people": 100}
 """The defaults of `iuv.load`, for all forms."""
+
+
+_KEPT = 60_000_000
+"""Numbers that fill most of the memory that `keep_freed_memory` keeps."""
 
 
 class Form(NamedTuple):
@@ -89,7 +96,11 @@ class Form(NamedTuple):
 
     def run(self, scene: Scene, *, count: bool = False) -> Trace:
         """Run a prediction on a scene; see `run_stages`."""
+        keep_freed_memory(self.name != PLAIN)  # as the `iuv` command does
+        if self.name != PLAIN:
+            torch.zeros(_KEPT)  # another form may have given back what this one had kept
         inside = self.name.engine != "compile" and hasattr(
             self.model.trunk, next(iter(TRUNK_PARTS))
         )
-        return run_stages(self.model, scene, self.device, look_inside=inside, count=count)
+        with without_winograd(self.model) if count else contextlib.nullcontext():
+            return run_stages(self.model, scene, self.device, look_inside=inside, count=count)

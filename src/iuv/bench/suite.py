@@ -134,7 +134,8 @@ class Suite:
         for name in dict.fromkeys(plan.forms):
             on_step(f"loading {name}")
             try:
-                if name.resolved(plan.device) == REFERENCE:
+                channels = plan.config.backbone.fpn_channels
+                if name.resolved(plan.device, channels) == REFERENCE:
                     form = reference
                 else:
                     form = Form.load(name, plan.config, plan.weights, plan.device)

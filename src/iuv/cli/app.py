@@ -27,6 +27,7 @@ from iuv.cli.predict import predict
 from iuv.cli.synth import synth
 from iuv.cli.train import train
 from iuv.cli.video import video
+from iuv.runtime.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -96,4 +97,5 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that it lacks letters for must not end it
         sys.stdout.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
     app(prog_name="iuv")

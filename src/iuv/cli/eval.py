@@ -15,7 +15,10 @@ from iuv.cli.loading import (
     DEFAULT_MODEL,
     Calibration,
     Engine,
+    MaxProposals,
+    MinSize,
     Precision,
+    ShortSide,
     load_predictor,
     load_symmetry,
     own_device,
@@ -150,6 +153,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             metavar="N", min=1, help="At most so many people per image, best scores first."
         ),
     ] = 100,
+    min_size: MinSize = 0.0,
+    short_side: ShortSide = None,
+    max_proposals: MaxProposals = None,
     device: Annotated[
         str,
         typer.Option(
@@ -226,16 +232,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
             console=console,
         )
         limits: dict[str, Any] = {"min_score": min_score, "max_people": max_people}
+        limits |= {"min_size": min_size, "short_side": short_side, "max_proposals": max_proposals}
         if found is not None:
             scores = scoring.of_results(found)
         else:
-            runs: dict[str, Any] = {
-                "device": own,
-                "engine": engine.value,
-                "precision": precision.value,
-                "calibration": calibrate,
-            }
-            predictor = load_predictor(model, weights, **runs, **limits)
+            if tta and short_side is not None:
+                raise ValueError("--tta looks at sizes of its own; leave out --short-side")
+            runs = {"device": own, "engine": engine.value, "precision": precision.value}
+            predictor = load_predictor(model, weights, calibration=calibrate, **runs, **limits)
             stream = (_augment(predictor, symmetry, data_root) if tta else predictor).stream
             keep = out / "predictions" if out and save_predictions else None
             scores = scoring.of_model(partial(stream, batch_size=batch_size), keep)

@@ -19,7 +19,10 @@ __all__ = [
     "DEFAULT_MODEL",
     "Calibration",
     "Engine",
+    "MaxProposals",
+    "MinSize",
     "Precision",
+    "ShortSide",
     "load_default",
     "load_predictor",
     "load_symmetry",
@@ -57,6 +60,40 @@ Calibration = Annotated[
     ),
 ]
 """The option that goes with `Precision.int8`."""
+
+MinSize = Annotated[
+    float,
+    typer.Option(
+        metavar="S",
+        min=0,
+        max=1,
+        help="Leave people out whose box has a longer side below this share of the image's.",
+    ),
+]
+"""Fewer people to read: `box.min_size` of the configuration."""
+
+ShortSide = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        min=32,
+        help="Of the network's input. Less is faster and finds fewer small people. "
+        "[default: the model's own]",
+        show_default=False,
+    ),
+]
+"""A smaller input, or a larger one: `input.short_side` of the configuration."""
+
+MaxProposals = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Boxes that the second stage judges per image. [default: the model's own]",
+        show_default=False,
+    ),
+]
+"""Fewer boxes to judge: `rpn.post_nms_topk` of the configuration."""
 
 
 def load_predictor(

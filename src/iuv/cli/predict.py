@@ -11,7 +11,10 @@ from iuv.cli.loading import (
     DEFAULT_MODEL,
     Calibration,
     Engine,
+    MaxProposals,
+    MinSize,
     Precision,
+    ShortSide,
     load_default,
     load_predictor,
 )
@@ -73,6 +76,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             metavar="N", min=1, help="At most so many people per image, best scores first."
         ),
     ] = 100,
+    min_size: MinSize = 0.0,
+    short_side: ShortSide = None,
+    max_proposals: MaxProposals = None,
     person: Annotated[
         str | None,
         typer.Option(
@@ -150,6 +156,9 @@ def predict(  # noqa: PLR0913, PLR0917 - one per option
             "calibration": calibrate,
             "min_score": min_score,
             "max_people": max_people,
+            "min_size": min_size,
+            "short_side": short_side,
+            "max_proposals": max_proposals,
         }
         made_with = wanted.model if wanted else None
         if model or weights or made_with:

@@ -11,7 +11,10 @@ from iuv.cli.loading import (
     DEFAULT_MODEL,
     Calibration,
     Engine,
+    MaxProposals,
+    MinSize,
     Precision,
+    ShortSide,
     load_default,
     load_predictor,
 )
@@ -149,6 +152,9 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
     max_people: Annotated[
         int, typer.Option(metavar="N", min=1, help="At most so many people per frame.")
     ] = 100,
+    min_size: MinSize = 0.0,
+    short_side: ShortSide = None,
+    max_proposals: MaxProposals = None,
     device: Annotated[
         str,
         typer.Option(
@@ -191,6 +197,9 @@ def video(  # noqa: PLR0913, PLR0917 - one per option
             calibration=calibrate,
             min_score=min_score * (_KEEP if smooth else 1),
             max_people=max_people,
+            min_size=min_size,
+            short_side=short_side,
+            max_proposals=max_proposals,
         )
         people_of = PeopleTracker(predictor, smooth=smooth, every=every, new_score=min_score)
         report = ClipReport(_frames_to_come(clip, seconds))

@@ -66,7 +66,7 @@ def select_boxes(
         logits: [R, K + 1], background last.
         boxes: [R, K * 4], the refined box for each class.
         image_size: (height, width) without padding.
-        config: score threshold (exclusive), NMS threshold, number of people to keep.
+        config: score threshold (exclusive), NMS threshold, least size and number of people.
     """
     probabilities = logits.softmax(dim=1)
     finite = boxes.isfinite().all(1) & probabilities.isfinite().all(1)
@@ -74,5 +74,7 @@ def select_boxes(
     rows, classes = above.nonzero(as_tuple=True)
     candidates = clip_boxes(boxes.unflatten(1, (-1, 4))[rows, classes], image_size)
     scores = probabilities[rows, classes]
-    kept = nms(candidates, scores, config.nms_iou, classes)[: config.max_people]
+    sides = (candidates[:, 2:] - candidates[:, :2]).amax(1)
+    kept = nms(candidates, scores, config.nms_iou, classes)
+    kept = kept[sides[kept] >= config.min_size * max(image_size)][: config.max_people]
     return Boxes(candidates[kept], scores[kept], classes[kept])

@@ -12,7 +12,7 @@ from iuv.config import ModelConfig
 from iuv.modeling.rcnn import RCNN
 from iuv.runtime.calibration import CalibrationImages
 from iuv.runtime.compiled import compile_parts
-from iuv.runtime.eager import prepare_eager
+from iuv.runtime.eager import prepare_eager, use_winograd
 from iuv.runtime.engines import EngineChoice
 from iuv.runtime.parts import Run, join
 from iuv.runtime.prepared import calibrated_parts, prepared_parts
@@ -54,7 +54,9 @@ def build_model(
         model = RCNN(config)
     load_weights(model, weights)
     model = prepare_eager(model, device, choice.precision)
-    return compile_parts(model) if choice.engine == "compile" else model
+    if choice.engine == "compile":
+        return compile_parts(model)
+    return use_winograd(model) if (device.type, choice.precision) == ("cpu", "fp32") else model
 
 
 def _openvino(precision: str) -> Callable[[os.PathLike[str]], Run]:

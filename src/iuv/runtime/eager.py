@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,9 +11,10 @@ from torch import Tensor, nn
 
 from iuv.modeling.layers import ConvNorm, FrozenBatchNorm2d
 from iuv.modeling.rcnn import RCNN, TrunkOutputs
+from iuv.ops.winograd import Workspace, winograd_convolution, winograd_fits, winograd_pays
 from iuv.results import ChartOutputs
 
-__all__ = ["fold_batch_norm", "prepare_eager"]
+__all__ = ["fold_batch_norm", "prepare_eager", "use_winograd", "without_winograd"]
 
 _BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 
@@ -71,6 +74,48 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, list | tuple) and all(isinstance(item, Tensor) for item in value):
         return type(value)([item.to(dtype) for item in value])
     return value
+
+
+class _WinogradConv2d(nn.Conv2d):
+    """A 3 x 3 convolution that multiplies less where the map is large enough for that to pay."""
+
+    workspace: Workspace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the same map as `torch.nn.Conv2d`."""
+        if winograd_pays(x.shape):
+            return winograd_convolution(x, self.weight, self.bias, self.workspace)
+        return super().forward(x)
+
+
+def use_winograd(model: RCNN) -> RCNN:
+    """Have all convolutions that may gain by `iuv.ops.winograd` run by it, in place.
+
+    Args:
+        model: in float32 on a processor, without gradients.
+    """
+    workspace = Workspace()
+    for conv in [m for m in model.modules() if type(m) is nn.Conv2d and winograd_fits(m)]:
+        _become(conv, _WinogradConv2d)  # its parameters, settings and names stay
+        vars(conv)["workspace"] = workspace
+    return model
+
+
+@contextlib.contextmanager
+def without_winograd(model: RCNN) -> Iterator[None]:
+    """Have all convolutions run as they are written, for a while; to count their arithmetic."""
+    changed = [conv for conv in model.modules() if isinstance(conv, _WinogradConv2d)]
+    for conv in changed:
+        _become(conv, nn.Conv2d)
+    try:
+        yield
+    finally:
+        for conv in changed:
+            _become(conv, _WinogradConv2d)
+
+
+def _become(conv: nn.Conv2d, kind: type[nn.Conv2d]) -> None:
+    conv.__class__ = kind
 
 
 def fold_batch_norm(module: nn.Module) -> None:

@@ -17,6 +17,7 @@ IUV_ENGINE of the environment says."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 """What the network computes with. All but fp32 change results a little, see docs/engines.md."""
 
+_LARGE = 256  # channels: those of all published models
 _EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 
 
@@ -33,16 +34,20 @@ class EngineChoice(NamedTuple):
     """One of `PRECISIONS`."""
 
 
-def choose_engine(engine: str, precision: str, device: torch.device) -> EngineChoice:
+def choose_engine(
+    engine: str, precision: str, device: torch.device, channels: int = 0
+) -> EngineChoice:
     """Return what ``"auto"`` means here, or check what is asked for.
 
     That is what IUV_ENGINE says, if it is set. Else, on a processor, OpenVINO or ONNX Runtime, if
-    they are installed and know the precision; else, and on other devices, eager torch.
+    they are installed and know the precision; else, and on other devices, eager torch. Eager torch
+    also for large models in fp32, with which it is faster (`iuv.ops.winograd`).
 
     Args:
         engine: one of `ENGINES`.
         precision: one of `PRECISIONS`.
         device: where the network is to run.
+        channels: of the network's pyramid, if known.
 
     Raises:
         EngineError: there is no such engine or precision; it is not installed, or not for this
@@ -57,7 +62,8 @@ def choose_engine(engine: str, precision: str, device: torch.device) -> EngineCh
         if why := _obstacle(engine, precision, device):
             raise EngineError(why)
         return EngineChoice(engine, precision)
-    for candidate in ("openvino", "onnxruntime", "eager"):
+    large = precision == "fp32" and channels >= _LARGE
+    for candidate in ("eager",) if large else ("openvino", "onnxruntime", "eager"):
         if not (why := _obstacle(candidate, precision, device)):
             return EngineChoice(candidate, precision)
     if precision == "int8" and device.type == "cpu":
