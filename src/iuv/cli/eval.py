@@ -238,7 +238,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
         else:
             if tta and short_side is not None:
                 raise ValueError("--tta looks at sizes of its own; leave out --short-side")
-            runs = {"device": own, "engine": engine.value, "precision": precision.value}
+            runs: dict[str, Any] = {
+                "device": own,
+                "engine": engine.value,
+                "precision": precision.value,
+            }
             predictor = load_predictor(model, weights, calibration=calibrate, **runs, **limits)
             stream = (_augment(predictor, symmetry, data_root) if tta else predictor).stream
             keep = out / "predictions" if out and save_predictions else None
