@@ -211,8 +211,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one per option
     from iuv.runtime.devices import pick_device
 
     _check_options(results, out, model or weights or tta or save_predictions, save_predictions)
-    own = pick_device(own_device(device))
-    with joined_processes(own) as processes:
+    with joined_processes(own := pick_device(own_device(device))) as processes:
         console = Console(stderr=True, highlight=False, quiet=not processes.is_main)
         everything = load_one_dataset(data, images=images, root=data_root)
         dataset = replace(everything, images=everything.images[:limit])
