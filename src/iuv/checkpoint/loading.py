@@ -97,7 +97,9 @@ def _load(module: nn.Module, state: dict[str, Tensor], path: str | os.PathLike[s
             "\n  ".join([f"{path}: does not fit the model", *lines, _remedy(own, state)]).rstrip()
         )
     cast = {name: state.pop(name).to(tensor.dtype).contiguous() for name, tensor in own.items()}
-    broken = [name for name, tensor in cast.items() if not torch.isfinite(tensor).all()]
+    # A sum is finite only if all of it is; where it is not, it may have overflowed.
+    doubtful = [name for name, tensor in cast.items() if not tensor.sum().isfinite()]
+    broken = [name for name in doubtful if not cast[name].isfinite().all()]
     if broken:
         raise CheckpointError(
             f"{path}: has values that are not finite (NaN or infinity) in {_listed(broken)}; "
