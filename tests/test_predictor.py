@@ -262,20 +262,6 @@ def test_unknown_engine(weights):
         load(weights, engine="fast")
 
 
-def test_cudnn_settings_are_left_alone(tiny, monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
-    seen = []
-    hook = tiny.model.trunk.register_forward_hook(
-        lambda *_: seen.append(
-            (torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32)
-        )
-    )
-    tiny(pixels(40, 40))
-    hook.remove()
-    assert seen == [(True, False)]
-    assert torch.backends.cudnn.deterministic
-
-
 def test_offline_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setenv("IUV_HOME", str(tmp_path))
     asked = []

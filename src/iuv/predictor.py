@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from typing import NamedTuple, TypeVar, overload
 
@@ -30,7 +30,7 @@ from iuv.pipeline import WORKERS, in_batches, in_order
 from iuv.resolve import limited, resolve_model
 from iuv.results import ChartOutputs, People
 from iuv.runtime.build import build_model
-from iuv.runtime.devices import pick_device
+from iuv.runtime.devices import exact_convolutions, pick_device
 from iuv.runtime.engines import ENGINES, PRECISIONS, EngineChoice, EngineError, choose_engine
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "PRECISIONS",
     "Look",
     "Predictor",
-    "exact_convolutions",
     "load",
     "padded_size",
     "resolve_model",
@@ -110,8 +109,9 @@ def load(  # noqa: PLR0913 - all that can be said of a model, once
     choice = choose_engine(engine, precision, target, chosen.backbone.fpn_channels)
     try:
         network = build_model(chosen, path, choice, target, calibration=calibration)
-    except OSError as error:
-        if engine != "auto" or choice.engine == "eager" or precision == "int8":
+    except (OSError, EngineError) as error:
+        named = engine != "auto" or bool(os.environ.get("IUV_ENGINE"))
+        if named or choice.engine == "eager" or precision == "int8":
             raise
         _log.warning("%s cannot be made ready (%s); eager torch is used", choice.engine, error)
         choice = choice._replace(engine="eager")
@@ -168,6 +168,9 @@ class Predictor:
         self.model = model
         self.device = device
         self.choice = choice
+        self._exactly: Callable[[], AbstractContextManager[None]] = nullcontext
+        if device.type == "cuda":
+            self._exactly = partial(exact_convolutions, device)
 
     @property
     def config(self) -> ModelConfig:
@@ -258,7 +261,7 @@ class Predictor:
         proposals = [
             boxes for boxes, _ in select_proposals(*candidates, [look.size], self.config.rpn)
         ]
-        with exact_convolutions():
+        with self._exactly():
             pooled = model.pool_boxes(features, proposals)
             (found,) = model.detect_boxes(pooled, proposals, [look.size])
         boxes = clip_boxes(scale_boxes(found.boxes, look.size, look.image_size), look.image_size)
@@ -269,7 +272,7 @@ class Predictor:
     def charts_at(self, look: Look, boxes_xyxy: Tensor) -> ChartOutputs:
         """Read D raw maps in given boxes, float32 [D, 4] xyxy in pixels of the image."""
         boxes = scale_boxes(boxes_xyxy.to(self.device), look.image_size, look.size)
-        with exact_convolutions():
+        with self._exactly():
             (charts,) = self.model.read_charts(look.outputs.features, [boxes])
         return charts
 
@@ -310,7 +313,7 @@ class Predictor:
         """Run the trunk on images of one padded size."""
         _, sizes, pixels = zip(*images, strict=True)
         batch = network_input(pixels, padded_size(sizes[0]), self.model.config.input, self.device)
-        with exact_convolutions():
+        with self._exactly():
             features, logits, deltas = self.model.trunk(batch)
         looks = []
         for row, image in enumerate(images):
@@ -328,7 +331,7 @@ class Predictor:
         """Find the people in images of one padded size."""
         _, sizes, pixels = zip(*images, strict=True)
         batch = network_input(pixels, padded_size(sizes[0]), self.model.config.input, self.device)
-        with exact_convolutions():
+        with self._exactly():
             detections = self.model(batch, sizes)
         people = []
         for image, found in zip(images, detections, strict=True):
@@ -345,18 +348,6 @@ class Predictor:
                 )
             )
         return people
-
-
-def exact_convolutions() -> AbstractContextManager[None]:
-    """Keep TF32, which CUDA convolutions use by default, from rounding to ten bits."""
-    cudnn = torch.backends.cudnn
-    settings: AbstractContextManager[None] = cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    )
-    return settings
 
 
 def padded_size(size: tuple[int, int]) -> tuple[int, int]:

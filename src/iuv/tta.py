@@ -27,8 +27,9 @@ from iuv.modeling.box_head import Boxes
 from iuv.modeling.rcnn import network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, nms, non_empty, scale_boxes
-from iuv.predictor import Predictor, exact_convolutions, padded_size
+from iuv.predictor import Predictor, padded_size
 from iuv.results import ByteArray, ChartOutputs, People, Person
+from iuv.runtime.devices import exact_convolutions
 
 __all__ = ["LONG_SIDE", "SHORT_SIDES", "AugmentedPredictor", "mean_charts", "mirror_charts"]
 
@@ -120,7 +121,7 @@ class AugmentedPredictor:
         full = image.shape[0], image.shape[1]
         test = input_size(full, config.short_side, config.long_side)
         resized = resize(image, test)
-        with exact_convolutions():
+        with exact_convolutions(self.predictor.device):
             looks = [self._look(resized, short_side) for short_side in self.short_sides]
             found = self._merge(looks, test, full)
             people: list[Person] = []

@@ -127,6 +127,18 @@ def test_the_data(suite, about):
     assert data["command"] == "iuv bench"
 
 
+def test_stages_that_the_plain_form_has_not_had(suite, about):
+    """It found nobody, say."""
+    for run in suite.results[1].runs:
+        del run["decode"]
+    suite.results[0].runs = [run | {"dense head": 0.0} for run in suite.results[0].runs]
+    ratios = plain_data(suite, about)["results"][0]["ratio_to_plain"]
+    assert "decode" not in ratios
+    assert "dense head" not in ratios
+    assert ratios["proposals"] == 4
+    assert page(suite, about, stages=True)
+
+
 def test_what_a_person_costs(suite, about):
     costs = {str(form): ms for (_, form), ms in slopes(suite.results).items()}
     assert costs == {"openvino bf16": pytest.approx(30), "plain": pytest.approx(120)}

@@ -21,6 +21,9 @@ def test_people_side_by_side_share_a_window():
     assert groups(FAR, NEAR) == [[0], [1]]
     assert groups(FAR, NEAR, margin=1000) == [[0, 1]]
     assert groups(NEAR, NEAR) == [[0, 1]]
+    assert groups(NEAR, FAR, NEAR, BESIDE_NEAR, FAR) == [[0, 2, 3], [1, 4]]
+    assert groups(NEAR, BESIDE_NEAR, NEAR) == [[0, 1, 2]]  # the first and the last are joined first
+    assert far_apart(torch.tensor([NEAR, FAR] * 51), scale=1, margin=0) == [list(range(102))]
     assert groups(NEAR) == [[0]]
     assert far_apart(torch.zeros(0, 4), scale=0.25, margin=8) == []
 
@@ -45,8 +48,9 @@ def model():
 
 
 @pytest.mark.parametrize("engine", ["eager", "parts"])
+@pytest.mark.parametrize("apart", [True, False])
 @torch.inference_mode()
-def test_charts_are_those_of_the_whole_map(model, engine):
+def test_charts_are_those_of_the_whole_map(model, engine, apart):
     cells, heights = [0], []
     network = model
     if engine == "parts":
@@ -62,14 +66,15 @@ def test_charts_are_those_of_the_whole_map(model, engine):
     sizes = [(96 >> level, 160 >> level) for level in range(4)]
     features = [torch.randn(3, 32, *size, generator=generator) for size in sizes]
     features = [level.contiguous(memory_format=torch.channels_last) for level in features]
-    people = [torch.tensor([FAR, NEAR, BESIDE_NEAR, FAR]), torch.zeros(0, 4), torch.tensor([FAR])]
+    first = [FAR, NEAR, BESIDE_NEAR, FAR] if apart else [NEAR, BESIDE_NEAR, NEAR]
+    people = [torch.tensor(first), torch.zeros(0, 4), torch.tensor([FAR])]
     charts = network.read_charts(features, people)
     hook.remove()
     settings = {"pool_size": 28, "sampling_ratio": 2, "aligned": False}
     whole = model.dense(pool_pyramid([model.decoder(features)], people, **settings))
-    assert [len(image.u) for image in charts] == [4, 0, 1]
+    assert [len(image.u) for image in charts] == [len(first), 0, 1]
     for name in ("coarse_segm", "fine_segm", "u", "v"):
         found = torch.cat([getattr(image, name) for image in charts])
         torch.testing.assert_close(found, getattr(whole, name), rtol=1e-4, atol=1e-4)
-    assert heights == [1, 1, 1]  # two windows in the first image, one in the last
+    assert heights == [1] * (3 if apart else 2)  # windows: one or two of the first image, one
     assert sum(cells) < 0.1 * 3 * 96 * 160

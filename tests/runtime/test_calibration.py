@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from iuv.runtime import calibration
@@ -72,3 +73,26 @@ def test_photos_of_no_use_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(EngineError, match=r"none of 1 in .* can be read, .*a.png"):
         list(CalibrationImages(tmp_path))
+
+
+def test_ranges_are_of_images_not_of_runs():
+    """There is a run for each group of people; nine of ten images count."""
+    values: list[tuple[float, float]] = []
+    observed = calibration._Observed(lambda inputs: [torch.tensor(x) for x in values[-1]], 1)
+    for image in range(10):
+        for extent in (1, 100) if image == 3 else (1, 2, 3):
+            values.append((-extent, extent))
+            assert observed([]) == []
+        observed.end_image()
+    observed.end_image()  # of an image with nobody
+    assert len(observed.seen) == 10
+    ((least, greatest),) = observed.ranges(["a"]).values()
+    assert 3 <= greatest < 20
+    assert least == pytest.approx(-greatest)
+
+
+def test_nobody_in_any_image():
+    observed = calibration._Observed(lambda inputs: [], 1)
+    observed.end_image()
+    with pytest.raises(EngineError, match=r"found no box in any image .* give other photos"):
+        observed.ranges(["a"])

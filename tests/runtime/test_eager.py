@@ -1,8 +1,18 @@
+import copy
+import pickle
+
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from iuv.modeling.layers import BatchNorm2d, ConvNorm, FrozenBatchNorm2d
 from iuv.modeling.rcnn import RCNN
-from iuv.runtime.eager import fold_batch_norm, prepare_eager
+from iuv.runtime.eager import (
+    fold_batch_norm,
+    prepare_eager,
+    use_winograd,
+    without_winograd,
+)
 from tiny import TINY
 
 
@@ -56,3 +66,33 @@ def test_prepared_model_is_lean_and_equal():
     assert not any(p.requires_grad for p in prepared.parameters())
     kernel = prepared.trunk.fpn.output2.weight
     assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+def flops(model, x):
+    with FlopCounterMode(display=False) as counter:
+        model(x)
+    return counter.get_total_flops()
+
+
+@torch.inference_mode()
+def test_winograd_saves_multiplications():
+    model = nn.Sequential(nn.Conv2d(256, 256, 3, padding=1), nn.Conv2d(256, 8, 3, padding=1))
+    x = torch.randn(1, 256, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected, plain = model(x), flops(model, x)
+    assert use_winograd(model) is model
+    assert flops(model, x) < 0.5 * plain
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
+    with without_winograd(model):
+        assert flops(model, x) == plain
+    assert flops(model, x) < 0.5 * plain
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(other(x), expected, rtol=1e-4, atol=1e-4)
+    model.to(torch.float64)
+    torch.testing.assert_close(model(x.double()), expected.double(), rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_steps_aside_for_gradients():
+    model = use_winograd(nn.Sequential(nn.Conv2d(256, 256, 3, padding=1)))
+    x = torch.randn(1, 256, 32, 32, requires_grad=True)
+    model(x).sum().backward()
+    assert x.grad.abs().sum() > 0

@@ -12,8 +12,13 @@ from PIL import Image
 
 import iuv
 from iuv.checkpoint import save_weights
+from iuv.checkpoint.download import cache_folder
+from iuv.decode import decode_people
 from iuv.runtime import engines
 from iuv.runtime.engines import EngineChoice, EngineError, choose_engine
+from iuv.synth.person import sample_person
+from iuv.synth.render import render
+from iuv.synth.scene import sample_scene
 from tiny import TINY, tiny_model
 
 CPU = torch.device("cpu")
@@ -152,7 +157,7 @@ def test_bf16_is_close(weights, images):
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_int8_is_calibrated_once(weights, images, engine, tmp_path, monkeypatch):
-    """How close it comes is for trained weights to say: docs/engines.md."""
+    """How close it comes is for trained weights to say: `test_few_bits_change_little`."""
     if importlib.util.find_spec(engine) is None:
         pytest.skip(f"{engine} is an extra, and not installed here")
     for index, image in enumerate(images):
@@ -178,3 +183,51 @@ def test_calibration_is_for_int8(weights, tmp_path):
         EngineError, match="calibration goes with precision 'int8', not with 'fp32'"
     ):
         iuv.load(weights, device="cpu", engine="eager", calibration=tmp_path)
+
+
+def test_a_damaged_file_is_told_with_the_way_out(weights, images, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed here")
+    iuv.load(weights, device="cpu", engine="onnxruntime")
+    files = sorted((cache_folder() / "engines").rglob("trunk.onnx"))
+    kept = [file.read_bytes() for file in files]
+    try:
+        for file in files:
+            file.write_bytes(b"no network")
+        with pytest.raises(EngineError, match=r"ONNX Runtime cannot read .*; delete the folder"):
+            iuv.load(weights, device="cpu", engine="onnxruntime")
+        monkeypatch.delenv("IUV_ENGINE", raising=False)
+        monkeypatch.setattr(
+            "iuv.predictor.choose_engine", lambda *_: EngineChoice("onnxruntime", "fp32")
+        )
+        assert iuv.load(weights, device="cpu").choice == EngineChoice("eager", "fp32")
+    finally:
+        for file, content in zip(files, kept, strict=True):
+            file.write_bytes(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("engine", "precision", "least"),
+    [("eager", "bf16", 0.98), ("openvino", "int8", 0.97), ("onnxruntime", "int8", 0.96)],
+)
+def test_few_bits_change_little(engine, precision, least):
+    """Trained weights, on pictures that they were neither trained on nor fitted to."""
+    if engine != "eager":
+        pytest.importorskip(engine, reason=f"{engine} is an extra, and not installed here")
+    exact = iuv.load("synth-S", device="cpu", engine="eager")
+    rounded = iuv.load("synth-S", device="cpu", engine=engine, precision=precision)
+    same, pixels = 0, 0
+    for index in range(8):
+        rng = np.random.Generator(np.random.PCG64([31337, index]))
+        image = render(sample_scene(rng, sample_person, (320, 320))).rgb
+        look, other = exact.look(image), rounded.look(image)
+        found = exact.find(look)
+        for one, two in zip(
+            decode_people(exact.charts_at(look, found.boxes), *found, look.image_size),
+            decode_people(rounded.charts_at(other, found.boxes), *found, look.image_size),
+            strict=True,
+        ):
+            body = one.labels > 0
+            same, pixels = same + int((one.labels == two.labels)[body].sum()), pixels + body.sum()
+    assert pixels > 1000
+    assert same / pixels > least

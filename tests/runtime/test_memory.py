@@ -8,7 +8,7 @@ import pytest
 
 from iuv.runtime import memory
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 class Library:
@@ -24,10 +24,9 @@ def test_what_the_c_library_is_told(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(sys, "platform", "linux")
     memory.keep_freed_memory()
-    assert library.settings == {TRIM_THRESHOLD: 256 << 20, MMAP_MAX: 0}
+    assert library.settings == {TRIM_THRESHOLD: 256 << 20, MMAP_THRESHOLD: 256 << 20}
     memory.keep_freed_memory(False)
-    assert library.settings[TRIM_THRESHOLD] == 64 << 20
-    assert library.settings[MMAP_MAX] > 1000
+    assert library.settings == {TRIM_THRESHOLD: 64 << 20, MMAP_THRESHOLD: 32 << 20}
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")

@@ -131,3 +131,34 @@ def test_the_first_layers_stay_as_they_are(tmp_path):
     write_quantised(tmp_path / "trunk.onnx", {"a": (0, 8)}, tmp_path / "b.onnx", outputs_too=False)
     layers = [n for n in onnx.load(tmp_path / "b.onnx").graph.node if n.op_type == "Conv"]
     assert [n.input[1] for n in layers] == ["w0", "w1", "w2/weights"]
+
+
+def test_a_channel_of_next_to_nothing_keeps_its_bias(tmp_path):
+    """Batch norms with a factor of 0 give such channels."""
+    weight = np.full((2, 8, 1, 1), 1e-9, np.float32)
+    weight[1] = 0.5
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["a"]),
+        helper.make_node("Conv", ["a", "v"], ["p2"]),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in {
+            "w": weight,
+            "b": np.array([3.0, 0.1], np.float32),
+            "v": np.ones((1, 2, 1, 1), np.float32),
+        }.items()
+    ]
+    x, p2 = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, "h", "w"])
+        for name, channels in (("x", 8), ("p2", 1))
+    )
+    graph = helper.make_graph(nodes, "network", [x], [p2], constants)
+    path = tmp_path / "network.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path
+    )
+    ranges = {"x": (-1.0, 3.0), "a": (-5.0, 20.0)}
+    write_quantised(path, ranges, tmp_path / "bits.onnx", outputs_too=False)
+    (expected,), (rounded,) = run(path), run(tmp_path / "bits.onnx")
+    np.testing.assert_allclose(rounded, expected, atol=0.2)

@@ -1,6 +1,6 @@
 """How far a form's results are from those of the reference.
 
-D: people found in an image. h, w: what the boxes of a pair cover, in whole pixels.
+D: people found in an image. h, w: of the box around the boxes of a pair, in whole pixels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Agreement:
     shift_p95: float | None
     """The same: 95th percentile."""
     labels_equal: float | None
-    """Share of pixels in people's boxes that have the same part, 0..1."""
+    """Share of pixels in either box of a person that have the same part, 0..1."""
     uv_error: float | None
     """Mean difference of U and V, where the part is the same and not background."""
 
@@ -51,8 +51,9 @@ def agreement(reference: Trace, other: Trace) -> Agreement:
     pixels = equal = surface = 0
     difference = 0.0
     for ours, theirs in _pairs(reference.people, other.people):
-        same = ours[0] == theirs[0]
-        pixels, equal = pixels + same.size, equal + int(same.sum())
+        either = ~(np.isnan(ours[0]) & np.isnan(theirs[0]))  # of the boxes covers them
+        same = np.nan_to_num(ours[0]) == np.nan_to_num(theirs[0])
+        pixels, equal = pixels + int(either.sum()), equal + int(same[either].sum())
         same &= ours[0] > 0
         surface += int(same.sum())
         difference += float(np.abs(ours[1:] - theirs[1:])[:, same].mean(0).sum())
@@ -83,7 +84,7 @@ def _match(ours: FloatArray, theirs: FloatArray) -> list[tuple[int, int]]:
 def _pairs(
     reference: Sequence[People], other: Sequence[People]
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Part, U and V, [3, h, w], of the same person twice, on what both boxes cover."""
+    """Part, U and V, [3, h, w], of the same person twice, around both boxes; NaN beside a box."""
     for ours, theirs in zip(reference, other, strict=True):
         for i, j in _match(ours.boxes_xyxy, theirs.boxes_xyxy):
             a, b = ours[i], theirs[j]
@@ -94,7 +95,7 @@ def _pairs(
 
 
 def _on_canvas(person: Person, origin: Any, end: Any) -> FloatArray:
-    canvas = np.zeros((3, end[1] - origin[1], end[0] - origin[0]), dtype=np.float32)
+    canvas = np.full((3, end[1] - origin[1], end[0] - origin[0]), np.nan, dtype=np.float32)
     x, y = np.array(person.box_xywh[:2]) - origin
     height, width = person.labels.shape
     canvas[0, y : y + height, x : x + width] = person.labels

@@ -52,10 +52,6 @@ _DETECTION: dict[str, Any] = {"min_score": 0.5, "max_people": 100}
 """The defaults of `iuv.load`, for all forms."""
 
 
-_KEPT = 60_000_000
-"""Numbers that fill most of the memory that `keep_freed_memory` keeps."""
-
-
 class Form(NamedTuple):
     """A network that is ready to run."""
 
@@ -97,8 +93,6 @@ class Form(NamedTuple):
     def run(self, scene: Scene, *, count: bool = False) -> Trace:
         """Run a prediction on a scene; see `run_stages`."""
         keep_freed_memory(self.name != PLAIN)  # as the `iuv` command does
-        if self.name != PLAIN:
-            torch.zeros(_KEPT)  # another form may have given back what this one had kept
         inside = self.name.engine != "compile" and hasattr(
             self.model.trunk, next(iter(TRUNK_PARTS))
         )

@@ -51,7 +51,9 @@ def _row(result: Result, suite: Suite) -> dict[str, Any]:
     """One result. Times are per image: median, lower and upper quartile."""
     flops, ms = result.flops(), result.ms()
     plain = _plain_beside(result, suite)
-    ratios = {name: plain.ms()[name].median / ms[name].median for name in ms} if plain else None
+    beside = plain.ms() if plain else {}
+    both = [name for name in ms if name in beside and ms[name].median]
+    ratios = {name: beside[name].median / ms[name].median for name in both} if plain else None
     return {
         **_where(result.scene),
         "engine": result.form.engine,
@@ -245,7 +247,9 @@ def _ms(result: Result, stage: str, plain: Result | None) -> str:
         return _NONE
     beside = plain.ms().get(stage) if plain else None
     text = f"{_digits(spread.median)} ± {_digits((spread.upper - spread.lower) / 2)}"
-    return text + (f" ({beside.median / spread.median:.2f}x)" if beside else "")
+    if beside is None or not spread.median:  # 0: a stage that most runs have not had
+        return text
+    return f"{text} ({beside.median / spread.median:.2f}x)"
 
 
 def _digits(value: float) -> str:

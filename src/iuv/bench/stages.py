@@ -23,8 +23,9 @@ from iuv.modeling.box_head import Boxes
 from iuv.modeling.rcnn import RCNN, network_input
 from iuv.modeling.rpn import decode_proposals, select_proposals
 from iuv.ops.boxes import clip_boxes, non_empty, scale_boxes
-from iuv.predictor import exact_convolutions, padded_size
+from iuv.predictor import padded_size
 from iuv.results import FloatArray, People
+from iuv.runtime.devices import exact_convolutions
 
 __all__ = ["HEAVY", "STAGES", "TRUNK_PARTS", "Clock", "Trace", "run_stages"]
 
@@ -125,7 +126,7 @@ def run_stages(
     """
     clock = Clock(device, count=count)
     with ExitStack() as stack:
-        stack.enter_context(exact_convolutions())
+        stack.enter_context(exact_convolutions(device))
         if clock.counter:
             stack.enter_context(clock.counter)
         if look_inside:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from iuv.checkpoint.errors import CheckpointError

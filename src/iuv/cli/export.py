@@ -72,6 +72,7 @@ def export(
     from iuv.runtime.parts import split
     from iuv.zoo import get_model
 
+    check_format(to.value)  # before a download
     config, path = resolve_model(model, weights)
     config = config.replace(**{"box.min_score": min_score, "box.max_people": max_people})
     check_format(to.value, config)

@@ -41,8 +41,8 @@ _OLDEST_TORCH = (2, 9)
 _EXAMPLE = Path(__file__).with_name("example.py")
 
 
-def check_format(to: str, config: ModelConfig) -> None:
-    """See that a model can be written in a format.
+def check_format(to: str, config: ModelConfig | None = None) -> None:
+    """See that a model, or any at all, can be written in a format.
 
     Raises:
         EngineError: there is no such format; it needs what is not installed; or the model has
@@ -62,7 +62,7 @@ def check_format(to: str, config: ModelConfig) -> None:
             f"exporting needs torch {_OLDEST_TORCH[0]}.{_OLDEST_TORCH[1]} or newer, "
             f"got {torch.__version__}; pip install -U torch"
         )
-    if to == "torch" and 0 in (config.box.sampling_ratio, config.dense.sampling_ratio):
+    if config and to == "torch" and 0 in (config.box.sampling_ratio, config.dense.sampling_ratio):
         raise EngineError(
             "a model whose sampling_ratio is 0 (as many samples as fit a box) cannot be written "
             "for torch; write it for onnx, or set the ratio to 2"

@@ -151,23 +151,43 @@ class RCNN(nn.Module):
         )
 
     def pool_people(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
-        """Pool the dense branch's input, through the decoder if there is one; as `pool_boxes`."""
-        config = self.config.dense
-        features = features[:4]
-        if self.decoder is not None:  # decode only where people are
-            size, stride = features[0].shape[-2:], STRIDES[0]
-            everyone = torch.cat(list(boxes))
-            window = window_of(everyone, size, scale=1 / stride, aligned=config.aligned)
-            features = [self.decoder(features, window)]
-            origin = everyone.new_tensor([window.columns.start, window.rows.start] * 2) * stride
-            boxes = [image_boxes - origin for image_boxes in boxes]
-        return pool_pyramid(
-            features,
-            boxes,
+        """Pool the dense branch's input, through the decoder if there is one; as `pool_boxes`.
+
+        The decoder runs only where people are: in a window around all of them or, on a processor,
+        in one for each group of people who are far from the others.
+        """
+        config, scale = self.config.dense, 1 / STRIDES[0]
+        pool = functools.partial(
+            pool_pyramid,
             pool_size=config.pool_size,
             sampling_ratio=config.sampling_ratio,
             aligned=config.aligned,
         )
+        if self.decoder is None:
+            return pool(features[:4], boxes)
+        everyone = range(sum(len(image_boxes) for image_boxes in boxes))
+        groups = [(slice(None), list(boxes), list(everyone))]
+        if everyone and not self.training and features[0].device.type == "cpu":
+            starts = itertools.accumulate(map(len, boxes), initial=0)
+            groups = [
+                (slice(i, i + 1), [boxes[i][rows]], [start + row for row in rows])
+                for i, start in enumerate(itertools.islice(starts, len(boxes)))
+                for rows in far_apart(boxes[i], scale=scale, margin=self.decoder.margin)
+            ]
+        pooled, order = [], []
+        for images, members, rows in groups:
+            levels = [level[images] for level in features[:4]]
+            everybody = torch.cat(members)
+            size = levels[0].shape[-2:]
+            window = window_of(everybody, size, scale=scale, aligned=config.aligned)
+            fused = self.decoder(levels, window)
+            origin = everybody.new_tensor([window.columns.start, window.rows.start] * 2) / scale
+            people = pool([fused], [image_boxes - origin for image_boxes in members])
+            pooled.append(people.permute(0, 2, 3, 1))  # as they lie in memory
+            order += rows
+        if len(groups) == 1:
+            return people
+        return torch.cat(pooled)[torch.tensor(order).argsort()].permute(0, 3, 1, 2)
 
     def detect_boxes(
         self, pooled: Tensor, proposals: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
@@ -188,21 +208,7 @@ class RCNN(nn.Module):
         counts = [len(image_boxes) for image_boxes in boxes]
         if sum(counts) == 0:
             return [self._no_charts(features[0]) for _ in counts]
-        if self.decoder is None or features[0].device.type != "cpu":
-            pooled = self.pool_people(features, boxes)
-        else:  # people far apart: several small windows of the decoder, by image
-            apart = functools.partial(far_apart, scale=1 / STRIDES[0], margin=self.decoder.margin)
-            groups = [(i, rows) for i, people in enumerate(boxes) for rows in apart(people)]
-            parts = [
-                self.pool_people([level[i : i + 1] for level in features[:4]], [boxes[i][rows]])
-                for i, rows in groups
-            ]
-            starts = list(itertools.accumulate(counts, initial=0))
-            order = torch.tensor([starts[i] + row for i, rows in groups for row in rows]).argsort()
-            # joined in memory order, as in `pool_pyramid`
-            joined = torch.cat([part.permute(0, 2, 3, 1) for part in parts])
-            pooled = joined[order].permute(0, 3, 1, 2)
-        outputs: ChartOutputs = self.dense(pooled)
+        outputs: ChartOutputs = self.dense(self.pool_people(features, boxes))
         ends = list(itertools.accumulate(counts, initial=0))
         return [outputs.at(slice(start, end)) for start, end in itertools.pairwise(ends)]
 

@@ -20,6 +20,8 @@ from torch import Tensor
 
 __all__ = ["Window", "assign_levels", "far_apart", "pool_pyramid", "roi_align", "window_of"]
 
+_MOST_GROUPED = 100  # boxes; their grouping takes a hundredth of a second
+
 _CANONICAL_SIZE, _CANONICAL_LEVEL = 224, 4  # a box of 224 px belongs to p4
 
 
@@ -66,8 +68,11 @@ def far_apart(boxes: Tensor, *, scale: float, margin: int) -> list[list[int]]:
         margin: cells that a window costs along each axis besides those that it has.
 
     Returns:
-        The rows of each group; each row is in one.
+        The rows of each group, in order; each row is in one. More than 100 boxes, which would take
+        long to group and lie everywhere, are one group.
     """
+    if len(boxes) > _MOST_GROUPED:
+        return [list(range(len(boxes)))]
     groups = [[row] for row in range(len(boxes))]
     ends = (boxes * boxes.new_tensor([-scale, -scale, scale, scale])).cpu()  # [R, 4], all grow
     while len(groups) > 1:
@@ -80,7 +85,7 @@ def far_apart(boxes: Tensor, *, scale: float, margin: int) -> list[list[int]]:
             break
         ends[first] = joined[first, second]
         ends = torch.cat([ends[:second], ends[second + 1 :]])
-        groups[first] += groups.pop(second)
+        groups[first] = sorted(groups[first] + groups.pop(second))
     return groups
 
 

@@ -3,8 +3,8 @@
 A tile of 4 x 4 outputs depends on 6 x 6 inputs. Taken as polynomials, rows of both are products
 that 6 points determine: inputs and weights are evaluated at these points, multiplied there, and the
 outputs interpolated, which takes 36 products in place of 144. The points decide about rounding:
-with 0, ±√½, ±√2 and infinity the error is hardly above that of the plain sum; with whole numbers,
-the usual ones, it is five times as large.
+with 0, ±√½, ±√2 and infinity the error is about twice that of torch's convolution; with whole
+numbers, the usual ones, it is twice as large again, and some errors are five times as large.
 
 N: images. C, O: channels. H, W: size. T: tiles.
 Sources: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2016), F(4 x 4, 3 x 3);
@@ -35,14 +35,15 @@ _CHUNK = 1 << 16  # values per point that are worked on at once: what is between
 def winograd_fits(conv: nn.Conv2d) -> bool:
     """Tell whether a convolution is one that `winograd_convolution` may be faster at."""
     shape = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
-    many = min(conv.in_channels, conv.out_channels) >= _CHANNELS
-    return many and shape == ((_TAPS, _TAPS), (1, 1), (1, 1), (1, 1), 1)
+    usual = shape == ((_TAPS, _TAPS), (1, 1), (1, 1), (1, 1), 1) and conv.padding_mode == "zeros"
+    return usual and min(conv.in_channels, conv.out_channels) >= _CHANNELS
 
 
-def winograd_pays(shape: torch.Size) -> bool:
-    """Tell whether a map [N, C, H, W] is large enough for it to be faster."""
-    tiles = shape[0] * -(-shape[2] // _TILE) * -(-shape[3] // _TILE)
-    return tiles >= _TILES
+def winograd_pays(x: Tensor) -> bool:
+    """Tell whether a map [N, C, H, W] is one to take, and large enough for it to be faster."""
+    tiles = x.shape[0] * -(-x.shape[2] // _TILE) * -(-x.shape[3] // _TILE)
+    plain = x.dtype == torch.float32 and x.device.type == "cpu"
+    return tiles >= _TILES and plain and not (x.requires_grad and torch.is_grad_enabled())
 
 
 class Workspace(threading.local):
@@ -51,12 +52,16 @@ class Workspace(threading.local):
     def __init__(self) -> None:
         self._blocks: dict[str, Tensor] = {}
 
+    def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
+        """Copies, pickled ones too, begin without memory."""
+        return Workspace, ()
+
     def take(self, name: str, *shape: int) -> Tensor:
         """Return float32 of some shape that hold anything, and no more once the name is taken."""
         size = math.prod(shape)
         if name not in self._blocks or len(self._blocks[name]) < size:
             with torch.inference_mode(False):  # so that it can be written to in any mode
-                self._blocks[name] = torch.empty(size)
+                self._blocks[name] = torch.empty(size, dtype=torch.float32, device="cpu")
         return self._blocks[name][:size].view(shape)
 
 

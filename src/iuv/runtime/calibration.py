@@ -111,10 +111,10 @@ def measure_ranges(
         images: typical ones.
 
     Raises:
-        EngineError: none of the images can be read.
+        EngineError: none of the images can be read, or nothing is found in any.
         OSError: there is no space for temporary files.
     """
-    every_box = {"box.min_score": 0.0, "box.max_people": _MOST_PEOPLE}
+    every_box = {"box.min_score": 0.0, "box.min_size": 0.0, "box.max_people": _MOST_PEOPLE}
     with TemporaryDirectory(prefix="iuv-", ignore_cleanup_errors=True) as folder:
         runs = {}
         for name, path in parts.items():
@@ -125,6 +125,8 @@ def measure_ranges(
         with torch.inference_mode():
             for image in images:
                 model(*_input(image, config.input))
+                for run in runs.values():
+                    run.end_image()
     names = {name: observed_tensors(path) for name, path in parts.items()}
     return {name: run.ranges(names[name]) for name, run in runs.items()}
 
@@ -136,14 +138,28 @@ class _Observed:
         self.run = run
         self.tensors = tensors
         self.seen: list[npt.NDArray[np.float64]] = []
+        """Of each image, least and greatest of the tensors."""
+        self.of_image: list[npt.NDArray[np.float64]] = []
 
     def __call__(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         outputs = self.run(inputs)
         own = len(outputs) - 2 * self.tensors
-        self.seen.append(np.array([float(x) for x in outputs[own:]]).reshape(self.tensors, 2))
+        found = np.array([float(x) for x in outputs[own:]]).reshape(self.tensors, 2)
+        self.of_image.append(found)
         return outputs[:own]
 
+    def end_image(self) -> None:
+        """Join what the runs on one image have seen: there is one for each group of people."""
+        if self.of_image:
+            runs = np.stack(self.of_image)
+            self.seen.append(np.stack([runs[..., 0].min(0), runs[..., 1].max(0)], axis=-1))
+            self.of_image = []
+
     def ranges(self, names: Sequence[str]) -> Ranges:
+        if not self.seen:
+            raise EngineError(
+                "calibration found no box in any image that could be somebody's; give other photos"
+            )
         least = np.quantile(self.seen, 1 - _COVERED, axis=0)[:, 0].tolist()
         greatest = np.quantile(self.seen, _COVERED, axis=0)[:, 1].tolist()
         return {name: (a, b) for name, a, b in zip(names, least, greatest, strict=True)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 
-__all__ = ["pick_device"]
+__all__ = ["exact_convolutions", "pick_device"]
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -38,3 +42,56 @@ def _mps_is_able() -> bool:
     except (NotImplementedError, RuntimeError):
         return False
     return True
+
+
+class _Rounding:
+    """Whether CUDA convolutions round to TF32: a setting of the process, for all threads alike."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before: bool | str = True
+
+    def forbid(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = self._set(False)
+            self.inside += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self._set(self.before)
+
+    @staticmethod
+    def _set(value: bool | str) -> bool | str:
+        """Change the setting, and return what it was: a word where torch has got the newer API."""
+        cudnn = torch.backends.cudnn
+        before: bool | str
+        try:
+            before, cudnn.allow_tf32 = cudnn.allow_tf32, bool(value) and value != "ieee"
+        except RuntimeError:  # the program has used the newer one, after which this one fails
+            conv = cudnn.conv  # type: ignore[attr-defined]  # torch 2.9 and later, set at run time
+            before, conv.fp32_precision = conv.fp32_precision, value or "ieee"
+        return before
+
+
+_ROUNDING = _Rounding()
+
+
+@contextmanager
+def exact_convolutions(device: torch.device) -> Iterator[None]:
+    """Keep TF32, which CUDA convolutions use by default, from rounding to ten bits.
+
+    While several threads are inside, the first one has made the setting, and the last one leaves it
+    as it was.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    _ROUNDING.forbid()
+    try:
+        yield
+    finally:
+        _ROUNDING.leave()

@@ -83,7 +83,7 @@ class _WinogradConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the same map as `torch.nn.Conv2d`."""
-        if winograd_pays(x.shape):
+        if winograd_pays(x):
             return winograd_convolution(x, self.weight, self.bias, self.workspace)
         return super().forward(x)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-__all__ = ["ENGINES", "PRECISIONS", "EngineChoice", "EngineError", "choose_engine"]
+__all__ = ["ENGINES", "PRECISIONS", "EngineChoice", "EngineError", "broken_file", "choose_engine"]
 
 ENGINES = ("auto", "eager", "compile", "openvino", "onnxruntime")
 """What may run the network; ``"auto"`` is the fastest that can be used here, or what the variable
@@ -99,6 +100,15 @@ def _obstacle(engine: str, precision: str, device: torch.device) -> str:
             f"pip install 'iuv[{extra}]'"
         )
     return ""
+
+
+def broken_file(path: str | os.PathLike[str], engine: str, error: Exception) -> EngineError:
+    """Return what to raise where an engine cannot read one of its files."""
+    (first, *_) = str(error).strip().splitlines() or [type(error).__name__]
+    return EngineError(
+        f"{engine} cannot read {os.fspath(path)} ({first}); "
+        f"delete the folder {Path(path).parent}, and it is made again"
+    )
 
 
 def _modules(engine: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from iuv.runtime.engines import broken_file
 from iuv.runtime.parts import Run
 
 if TYPE_CHECKING:
@@ -18,15 +19,22 @@ __all__ = ["onnxruntime_run"]
 
 
 def onnxruntime_run(path: str | os.PathLike[str]) -> Run:
-    """Return what runs a part, an ONNX file of `iuv.runtime.onnx_parts`, on the processor."""
+    """Return what runs a part, an ONNX file of `iuv.runtime.onnx_parts`, on the processor.
+
+    Raises:
+        EngineError: the file cannot be read.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(
-        os.fspath(path), options, providers=["CPUExecutionProvider"]
-    )
+    try:
+        session = onnxruntime.InferenceSession(
+            os.fspath(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors have no base of their own
+        raise broken_file(path, "ONNX Runtime", error) from error
     return _Session(session)
 
 

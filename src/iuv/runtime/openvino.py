@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from iuv.runtime.engines import broken_file
 from iuv.runtime.parts import Run
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
     Args:
         path: ONNX file, of `iuv.runtime.onnx_parts`.
         precision: "fp32", "bf16" or, of a file that says where to round, "int8".
+
+    Raises:
+        EngineError: the file cannot be read.
     """
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
@@ -35,7 +39,10 @@ def openvino_run(path: str | os.PathLike[str], precision: str) -> Run:
         "PERFORMANCE_HINT": "LATENCY",
         "CACHE_DIR": os.fspath(Path(path).parent / "openvino"),
     }
-    return _OpenVINO(_core().compile_model(path, "CPU", settings))
+    try:
+        return _OpenVINO(_core().compile_model(path, "CPU", settings))
+    except RuntimeError as error:
+        raise broken_file(path, "OpenVINO", error) from error
 
 
 @functools.cache

@@ -32,7 +32,7 @@ __all__ = ["calibrated_parts", "prepared_parts"]
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # grows whenever the same weights would give other files
-_QUANTISED = 2  # grows whenever the same ranges would give other files
+_QUANTISED = 3  # grows whenever the same ranges would give other files
 _CHUNK = 1 << 20
 
 
@@ -80,7 +80,9 @@ def calibrated_parts(
     """
     parts = prepared_parts(config, weights)
     above = next(iter(parts.values())).parent
-    folder = above / f"int8-{images.digest()}-{_QUANTISED}-{engine}"
+    # Ranges are measured on images of the size, and with the proposals, that are wanted.
+    wanted = hashlib.sha256(repr((config.input, config.rpn)).encode()).hexdigest()[:8]
+    folder = above / f"int8-{images.digest()}-{wanted}-{_QUANTISED}-{engine}"
     whole = folder / "ranges.json"
     if not whole.is_file():
         folder.mkdir(exist_ok=True)

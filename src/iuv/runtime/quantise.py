@@ -27,6 +27,7 @@ _ROUNDED_TOO = {"Add": 2, "Resize": 1}  # by their number of inputs that are no 
 _FEATURES = ("p2", "p3", "p4", "p5", "map")  # outputs that other parts go on with
 _PASSING = ("Transpose", "Slice", "Split", "MaxPool", "Relu", "Resize", "Add", "Concat")
 _COLOURS = 3  # channels of an image
+_BIAS = 2.0**30  # steps that a bias may be away from 0
 _Array = npt.NDArray[Any]
 _NO_RANGE = 1e-6  # of a tensor that is 0 throughout
 
@@ -218,14 +219,16 @@ class _Quantiser:
         weight = numpy_helper.to_array(self.constants[weight_name])
         axes = tuple(range(1, weight.ndim))
         scale = np.maximum(np.abs(weight).max(axis=axes), _NO_RANGE).astype(np.float32) / 127
+        if len(node.input) > 2:  # a bias of 32 bits must reach, whatever the weights are
+            bias = numpy_helper.to_array(self.constants[node.input[2]]).astype(np.float64)
+            least = np.abs(bias) / (_BIAS * self.steps[node.input[0]][0])
+            scale = np.maximum(scale, least.astype(np.float32))
         shape = (-1,) + (1,) * len(axes)
         bits = np.clip(np.rint(weight / scale.reshape(shape)), -127, 127).astype(np.int8)
         node.input[1] = self._weights(weight_name, bits, scale)
         if len(node.input) > 2:
-            bias = numpy_helper.to_array(self.constants[node.input[2]]).astype(np.float64)
             step = scale * np.float32(self.steps[node.input[0]][0])
-            bound = np.iinfo(np.int32)
-            whole = np.clip(np.rint(bias / step), bound.min, bound.max).astype(np.int32)
+            whole = np.rint(bias / step).astype(np.int32)
             node.input[2] = self._weights(f"{node.output[0]}/bias", whole, step)
 
     def _weights(self, name: str, bits: _Array, scale: _Array) -> str:
