@@ -53,7 +53,7 @@ def card(tmp_path, described):
 @pytest.mark.parametrize(
     ("variant", "to"),
     # a minute each: every format, and every variant that is traced in another way
-    [("plain", "onnx"), ("adaptive", "onnx"), ("deeplab", "openvino"), ("legacy", "torch")],
+    [("large people", "onnx"), ("adaptive", "onnx"), ("deeplab", "openvino"), ("legacy", "torch")],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter of itself
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

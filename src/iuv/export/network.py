@@ -150,7 +150,9 @@ class WholeNetwork(nn.Module):
         boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
         boxes, scores = _sound(boxes, scores, border)
         kept = self.operators.suppress(boxes, scores, config.nms_iou) & non_empty(boxes)
-        kept &= (boxes[..., 2:] - boxes[..., :2]).amax(-1) >= config.min_size * border.amax()
+        if config.min_size > 0:
+            sides = (boxes[..., 2:] - boxes[..., :2]).amax(-1)
+            kept &= sides >= config.min_size * border.amax(0)
         scores = scores.masked_fill(~kept, -torch.inf).flatten()
         classes = torch.arange(config.num_classes)[:, None].expand(order.shape).flatten()
         scores, index = scores.topk(min(config.max_people, scores.shape[0]))
