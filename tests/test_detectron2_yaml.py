@@ -190,6 +190,7 @@ def test_every_field_can_be_set(tmp_path):
             "min_score": 0.1,
             "nms_iou": 0.3,
             "max_people": 20,
+            "min_size": 0.0,  # ours
         },
         "dense": {
             "decoder": False,

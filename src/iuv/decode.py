@@ -165,7 +165,7 @@ def _read_cells(
     (background, *others), scores = planes
     person = np.maximum.reduce([cv2.resize(plane, (width, height)) for plane in others])
     person = person > cv2.resize(background, (width, height))
-    values = torch.zeros((len(fields), height, width))
+    values = torch.zeros((len(fields), height, width), dtype=torch.float32, device="cpu")
     if height * width < side * side:  # fewer pixels than cells
         labels = torch.from_numpy(_winners(scores, (height, width)) * person)
         _blend(labels, values, labels > 0, fields, (rows, cols))

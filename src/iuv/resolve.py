@@ -77,11 +77,13 @@ def limited(
         ConfigError: a limit is out of range.
     """
     changes: dict[str, float | int] = {
-        "box.min_score": float(min_score),
+        "box.min_score": min_score,
         "box.max_people": max_people,
-        "box.min_size": float(min_size),
+        "box.min_size": min_size,
     }
     if short_side is not None:
+        if not isinstance(short_side, int):
+            raise ConfigError(f"short_side must be a whole number of pixels, got {short_side!r}")
         scale = short_side / config.input.short_side
         changes["input.short_side"] = short_side
         changes["input.long_side"] = max(round(config.input.long_side * scale), 1)

@@ -58,7 +58,7 @@ def predict(tmp_path, photo, url, monkeypatch):
         model = get_model(name)
         return replace(model, config=TINY, weights_url=None if model is EMBEDDED else url)
 
-    monkeypatch.setattr("iuv.predictor.get_model", own_model)
+    monkeypatch.setattr("iuv.resolve.get_model", own_model)
     return lambda *options: CliRunner().invoke(
         app, ["predict", "photo.jpg", "--out", ".", *options]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 
 import numpy as np
@@ -14,7 +15,7 @@ import iuv
 from iuv.checkpoint import save_weights
 from iuv.checkpoint.download import cache_folder
 from iuv.decode import decode_people
-from iuv.runtime import engines
+from iuv.runtime import engines, prepared
 from iuv.runtime.engines import EngineChoice, EngineError, choose_engine
 from iuv.synth.person import sample_person
 from iuv.synth.render import render
@@ -231,3 +232,31 @@ def test_few_bits_change_little(engine, precision, least):
             same, pixels = same + int((one.labels == two.labels)[body].sum()), pixels + body.sum()
     assert pixels > 1000
     assert same / pixels > least
+
+
+def test_records_of_the_cache_are_checked(tmp_path, monkeypatch):
+    """What stands where digests and names are kept may be anything after a power cut."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    record = folder / "parts.json"
+    for text in ("", '["tru', "{}", "3", "[]"):
+        record.write_text(text)
+        with pytest.raises(EngineError, match=r"parts\.json .*; delete the folder"):
+            prepared._recorded(record, list)
+    record.write_text('["trunk"]')
+    assert prepared._recorded(record, list) == ["trunk"]
+
+    monkeypatch.setenv("IUV_HOME", str(tmp_path / "home"))
+    file = tmp_path / "w"
+    file.write_bytes(b"A" * 100)
+    os.utime(file, ns=(10**18, 10**18))
+    first = prepared._digest(file)
+    assert prepared._digest(file) == first
+    (known,) = (tmp_path / "home/engines").glob("*.sha256")
+    known.write_text("")
+    assert prepared._digest(file) == first
+    other = tmp_path / "other"
+    other.write_bytes(b"B" * 100)
+    os.utime(other, ns=(10**18, 10**18))
+    os.replace(other, file)
+    assert prepared._digest(file) != first

@@ -108,6 +108,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one per option
         Path | None,
         typer.Option(
             metavar="DIR",
+            file_okay=False,
             help="Write bench.json, bench.md and bench.png there, with all stages.",
             show_default=False,
         ),
@@ -128,6 +129,8 @@ def bench(  # noqa: PLR0913, PLR0917 - one per option
     if threads is not None:
         torch.set_num_threads(threads)
     target = pick_device(device)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # what cannot be written is known at once
     forms = _forms(engines, precisions, baseline=baseline)
     if image is not None and people is not None:
         raise ValueError("--people: in a photo are as many as there are; leave out --image")

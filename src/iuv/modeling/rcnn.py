@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +69,10 @@ def network_input(
     `device`, if given: as bytes, and without waiting for it if they are pinned.
     """
     device = device or images[0].device
-    mean = torch.tensor(config.pixel_mean_bgr, device=device)
-    std = torch.tensor(config.pixel_std_bgr, device=device)
-    batch = torch.zeros((len(images), *padded, 3), device=device)
+    kind: dict[str, Any] = {"dtype": torch.float32, "device": device}
+    mean = torch.tensor(config.pixel_mean_bgr, **kind)
+    std = torch.tensor(config.pixel_std_bgr, **kind)
+    batch = torch.zeros((len(images), *padded, 3), **kind)
     for row, host in zip(batch, images, strict=True):
         image = host.to(device, non_blocking=host.is_pinned())
         row[: image.shape[0], : image.shape[1]] = (image.flip(2) - mean) / std

@@ -63,7 +63,7 @@ class CalibrationImages:
         """Return what tells these images from others, as 16 digits, without reading them."""
         name = _SYNTHETIC
         if self.photos:
-            entries = ((path.name, path.stat()) for path in self.photos)
+            entries = ((os.fspath(path), path.stat()) for path in self.photos)
             name = repr([(name, at.st_size, at.st_mtime_ns) for name, at in entries])
         return hashlib.sha256(name.encode()).hexdigest()[:16]
 

@@ -10,9 +10,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,8 +23,9 @@ from iuv.checkpoint.download import cache_folder
 from iuv.config import ModelConfig
 from iuv.locking import file_lock
 from iuv.modeling.rcnn import RCNN
-from iuv.runtime.calibration import CalibrationImages, Ranges, measure_ranges
+from iuv.runtime.calibration import CalibrationImages, measure_ranges
 from iuv.runtime.eager import fold_batch_norm
+from iuv.runtime.engines import broken_file
 from iuv.runtime.onnx_parts import export_part
 from iuv.runtime.parts import Run, split
 from iuv.runtime.quantise import write_quantised
@@ -34,6 +37,8 @@ _log = logging.getLogger(__name__)
 _FORMAT = 1  # grows whenever the same weights would give other files
 _QUANTISED = 3  # grows whenever the same ranges would give other files
 _CHUNK = 1 << 20
+_HEX = re.compile("[0-9a-f]{64}")
+_Record = TypeVar("_Record", list[str], dict[str, Any])
 
 
 def prepared_parts(config: ModelConfig, weights: str | os.PathLike[str]) -> dict[str, Path]:
@@ -55,7 +60,7 @@ def prepared_parts(config: ModelConfig, weights: str | os.PathLike[str]) -> dict
         with file_lock(folder / ".lock"):
             if not record.is_file():  # another process may have been quicker
                 _make(config, weights, folder)
-    names: list[str] = json.loads(record.read_text())
+    names = _recorded(record, list)
     return {name: folder / f"{name}.onnx" for name in names}
 
 
@@ -98,8 +103,20 @@ def calibrated_parts(
                 partial.write_text(json.dumps(ranges, indent=1))
                 partial.replace(whole)  # only now is the folder whole
                 _log.info("calibrated in %.0f s: %s", time.perf_counter() - start, folder)
-    rounded: dict[str, Ranges] = json.loads(whole.read_text())
-    return {n: folder / path.name if rounded[n] else path for n, path in parts.items()}
+    rounded = _recorded(whole, dict)
+    return {n: folder / path.name if rounded.get(n) else path for n, path in parts.items()}
+
+
+def _recorded(path: Path, kind: type[_Record]) -> _Record:
+    """Read what was written when a folder was whole."""
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise broken_file(path, "iuv", error) from error
+    if not isinstance(record, kind) or not record:
+        found = type(record).__name__
+        raise broken_file(path, "iuv", ValueError(f"expected a {kind.__name__}, got {found}"))
+    return record
 
 
 def _make(config: ModelConfig, weights: str | os.PathLike[str], folder: Path) -> None:
@@ -136,10 +153,12 @@ def _network(config: ModelConfig) -> str:
 def _digest(path: Path) -> str:
     """SHA-256 of a file; remembered beside what is prepared, as it takes a second per gigabyte."""
     status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    # the time of the last change of anything, too: a copy may keep the other one
+    times = f"{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
+    key = f"{path.resolve()}|{status.st_size}|{times}"
     known = cache_folder() / "engines" / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.sha256"
-    if known.is_file():
-        return known.read_text()
+    if known.is_file() and _HEX.fullmatch(remembered := known.read_text(errors="replace")):
+        return remembered
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
