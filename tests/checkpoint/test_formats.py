@@ -215,7 +215,7 @@ def test_compressed_torch_file(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["sparse", "meta", "nested"])
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # a prototype, says torch
 def test_tensors_without_plain_numbers_are_refused(tmp_path, kind):
     make = {
         "sparse": lambda: torch.ones(3).to_sparse(),

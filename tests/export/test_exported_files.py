@@ -56,7 +56,7 @@ def card(tmp_path, described):
     [("large people", "onnx"), ("adaptive", "onnx"), ("deeplab", "openvino"), ("legacy", "torch")],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's exporter of itself
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # likewise, and OpenVINO's
 def test_an_exported_model_finds_the_same(variant, to, tmp_path):
     needs(to)
     sizes = ((64, 85), (128, 70), (33, 20), (96, 64))

@@ -74,7 +74,7 @@ def far_apart(boxes: Tensor, *, scale: float, margin: int) -> list[list[int]]:
     if len(boxes) > _MOST_GROUPED:
         return [list(range(len(boxes)))]
     groups = [[row] for row in range(len(boxes))]
-    ends = (boxes * boxes.new_tensor([-scale, -scale, scale, scale])).cpu()  # [R, 4], all grow
+    ends = boxes * boxes.new_tensor([-scale, -scale, scale, scale])  # [R, 4], all grow
     while len(groups) > 1:
         joined = torch.maximum(ends[:, None], ends)  # [R, R, 4]
         cells = (joined[..., :2] + joined[..., 2:] + margin).prod(-1)
