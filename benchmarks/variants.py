@@ -18,6 +18,7 @@ machine was doing; memory is the peak of a fresh process that trains on 64 pictu
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -95,18 +96,20 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def base_config(args: argparse.Namespace) -> TrainingConfig:
-    """The recipe, shortened: warm-up and moving average follow the number of steps."""
+    """The recipe, shortened: schedule, warm-up and moving average follow the number of steps."""
     config = TrainingConfig.from_dict(json.loads(args.config.read_bytes()))
-    steps = args.iterations
+    solver, steps = config.solver, args.iterations
+    share = steps / solver.max_iter
     changes: dict[str, Any] = {
         "solver.max_iter": steps,
-        "solver.warmup_iters": min(config.solver.warmup_iters, steps // 10),
+        "solver.steps": tuple(sorted({max(1, round(step * share)) for step in solver.steps})),
+        "solver.warmup_iters": min(solver.warmup_iters, steps // 10),
         "run.log_period": max(1, steps // 50),
         "run.checkpoint_period": max(1, steps // 10),
         "run.eval_period": 0,
     }
-    if config.solver.ema_decay:  # a longer memory would still know the random weights
-        changes["solver.ema_decay"] = min(config.solver.ema_decay, max(0.0, 1 - 20 / steps))
+    if solver.ema_decay:  # a longer memory would still know the random weights
+        changes["solver.ema_decay"] = min(solver.ema_decay, max(0.0, 1 - 20 / steps))
     return config.replace(**changes).override(*args.set)
 
 
@@ -225,9 +228,9 @@ def require_same(experiment: Experiment, config: TrainingConfig, folder: Path) -
     """
     asked = {
         "settings": json.loads(json.dumps(config.to_dict())),
-        "data": str(experiment.data),
-        "minival": str(experiment.minival),
-        "init": experiment.init,
+        "data": _identity(experiment.data),
+        "minival": _identity(experiment.minival),
+        "init": experiment.init and _identity(resolve_model(experiment.init)[1]),
         "limit": experiment.limit,
     }
     path = folder / "experiment.json"
@@ -240,6 +243,15 @@ def require_same(experiment: Experiment, config: TrainingConfig, folder: Path) -
                 "or another --out"
             )
     path.write_text(json.dumps(asked, indent=1))
+
+
+def _identity(path: Path) -> str:
+    """Say which file it is, by content: names stay when data grow or weights are trained on."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"{path} {digest.hexdigest()[:16]}"
 
 
 def figures(folder: Path) -> dict[str, float]:

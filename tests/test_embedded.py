@@ -5,12 +5,15 @@ How well they do is tested elsewhere.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
@@ -48,10 +51,12 @@ def test_the_zoo_says_what_was_trained():
 
 
 def test_the_readme_shows_what_the_demo_finds():
-    """Drawn by docs/images/demo.py; a picture of other weights' results would go unnoticed."""
+    """With these weights, as docs/images/demo.py writes into the picture."""
     readme = Path(__file__).parents[1] / "README.md"
     (link,) = re.findall(r"\]\((docs/images/demo\.jpg)\)", readme.read_text("utf-8"))
-    assert readme.with_name("docs").joinpath("images", "demo.jpg").is_file(), link
+    weights = hashlib.sha256(find_weights(EMBEDDED).read_bytes()).hexdigest()
+    with Image.open(readme.parent / link) as picture:
+        assert picture.info["comment"].decode() == weights, "python docs/images/demo.py draws it"
 
 
 def test_it_loads_by_name_and_finds_somebody():
@@ -80,6 +85,16 @@ def test_training_begins_with_it():
     state = read_state(find_weights(EMBEDDED))
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, state[name].float()), name
+
+
+def test_it_compresses():
+    """As docs/zoo/round_weights.py has rounded it: what it writes of it is the same."""
+    script = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "zoo" / "round_weights.py"))
+    for name, tensor in read_state(find_weights(EMBEDDED)).items():
+        if tensor.ndim > 1:
+            assert torch.equal(script["rounded"](tensor), tensor), name
+    few = script["rounded"](torch.tensor([1 / 3, -200.7, 0.0, 31 / 32]))
+    assert few.tolist() == [21 / 64, -200.0, 0.0, 31 / 32]
 
 
 def test_it_is_rounded_once(tmp_path):

@@ -26,6 +26,9 @@ from iuv.cli.app import app
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MODELS = sorted((ROOT / "docs" / "zoo").glob("*.md"))
+TRAINED = ("run/model_final.safetensors", "run/model_final_average.safetensors")
+"""What `iuv train --out run` writes: `iuv.engine.trainer`."""
 PROJECT = metadata("iuv")
 
 
@@ -155,7 +158,7 @@ def test_check_pip(arguments, works):
 def mentioned() -> set[str]:
     """All ``iuv`` commands in shell blocks and in `code` of running text."""
     found = set()
-    for page in PAGES:
+    for page in PAGES + MODELS:
         text = page.read_text(encoding="utf-8")
         for _, block in blocks(text, "bash", "sh", "shell", "console"):
             found |= {shlex.join(words) for words in commands(block) if words[0] == "iuv"}
@@ -169,6 +172,8 @@ def test_mentioned_commands_parse(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, name, *arguments = shlex.split(text)
     for argument in arguments:
+        if argument.startswith("run/") and argument.endswith(".safetensors"):
+            assert argument in TRAINED
         if argument.endswith((".pkl", ".pth", ".safetensors", ".yaml", ".json", ".npz", ".glb")):
             Path(argument).parent.mkdir(exist_ok=True)
             Path(argument).touch()  # options may ask that a file exists

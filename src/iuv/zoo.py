@@ -221,7 +221,7 @@ ZOO: tuple[ZooModel, ...] = (
 EMBEDDED = ZooModel(
     name="synth-S",
     config=ModelConfig(
-        input=InputConfig(short_side=160, long_side=320),
+        input=InputConfig(short_side=256, long_side=512),
         backbone=BackboneConfig(
             depth=18, norm="batch_norm", width=32, fpn_channels=96, fpn_norm=True
         ),

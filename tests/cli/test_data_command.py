@@ -102,7 +102,7 @@ def test_half_a_file_is_an_error_of_the_data(tmp_path):
 
 
 def test_unknown_data():
-    for command in (["check"], ["show", "--out", "x"]):
+    for command in (["check"], ["show", "--out", "x"], ["sheet", "--out", "x.png"]):
         result = run(*command, "densepose_coco_2017")
         assert result.exit_code == 2
         assert "unknown data set 'densepose_coco_2017'" in result.stderr
@@ -162,6 +162,30 @@ def test_show_nothing(tmp_path):
     result = run("show", path, "--out", tmp_path)
     assert result.exit_code == 2
     assert "none of the images has an annotation; there is nothing to draw" in result.stderr
+
+
+def test_sheet(tmp_path):
+    out = tmp_path / "a" / "sheet.png"
+    result = run("sheet", ANNOTATIONS, "--out", out, "--limit", 3)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"3 of 5 images: {out}\n"
+    with Image.open(out) as picture:
+        three = picture.size
+    assert run("sheet", ANNOTATIONS, "--out", out).exit_code == 0
+    with Image.open(out) as picture:
+        assert (picture.width > three[0], picture.height > three[1]) == (True, True)  # 4 in a row
+
+
+def test_sheet_refuses(tmp_path):
+    result = run("sheet", ANNOTATIONS, "--out", tmp_path / "sheet.jpg")
+    assert result.exit_code == 2
+    assert "--out: expected the name of a .png, got" in result.stderr
+    path = tmp_path / "empty.json"
+    path.write_text(json.dumps(document() | {"annotations": [], "images": []}))
+    result = run("sheet", path, "--out", tmp_path / "sheet.png")
+    assert result.exit_code == 2
+    assert "has no images; there is nothing to show" in result.stderr
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_documentation_names_every_option():

@@ -77,13 +77,17 @@ def test_a_folder_that_cannot_be_written(demo):
     assert result.stderr.startswith("iuv: --out file: cannot write there")
 
 
-@pytest.mark.parametrize("name", ["astronaut.jpg", "scene.jpg"])
+@pytest.mark.parametrize(
+    "name", ["astronaut.jpg", "scene.jpg", "astronaut.npz", "scene_overlay.png"]
+)
 def test_other_peoples_pictures_are_kept(demo, name):
     Path(name).write_bytes(b"mine")
     result = demo("--out", ".")
     assert result.exit_code == 2
     assert (
-        result.stderr == f"iuv: {name}: is there, and not of a former demo; choose another --out\n"
+        result.stderr
+        == f"iuv: {name}: is there, and may not be of a former demo; delete it, or choose another "
+        "--out\n"
     )
     assert [(path.name, path.read_bytes()) for path in Path().iterdir()] == [(name, b"mine")]
 

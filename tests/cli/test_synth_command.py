@@ -112,7 +112,10 @@ def test_a_mesh_with_holes(tmp_path, mesh):
         (["--images", "1", "--size", "320x"], "--size: expected pixels, such as 320 or 640x480"),
         (["--images", "1", "--workers", "0"], "'--workers'"),
         (["--images", "1", "--seed", "-1"], "'--seed'"),
-        (["--images", "1", "--backgrounds", "."], "no picture (.jpg, "),
+        (
+            ["--images", "1", "--backgrounds", "."],
+            "no picture (a file with an image's suffix, such as .jpg) in .",
+        ),
         (["--images", "1", "--mesh", "none.obj"], "none.obj"),
     ],
 )

@@ -7,7 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -178,6 +181,22 @@ def test_mirroring_needs_tables(dataset):
     with pytest.raises(DataError, match=r"symmetry tables; give them, or set augment\.flip"):
         TrainingLoader(dataset, CONFIG, None)
     assert len(take(1, dataset, None, CONFIG.override("augment.flip_probability=0"))) == 1
+
+
+def test_closing_waits_for_the_threads_that_write_orders(dataset, symmetry, monkeypatch):
+    """Ended by Python's end instead, one of them could leave a semaphore half removed."""
+
+    def close_late(connection, close=Connection.close):
+        time.sleep(0.1)
+        close(connection)
+
+    monkeypatch.setattr(Connection, "close", close_late)
+    before = set(threading.enumerate())
+    loader = TrainingLoader(dataset, CONFIG.override("loader.workers=1"), symmetry)
+    next(loader)
+    assert set(threading.enumerate()) > before
+    loader.close()
+    assert set(threading.enumerate()) == before
 
 
 SCRIPT = """

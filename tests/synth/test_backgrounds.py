@@ -187,7 +187,7 @@ def test_the_users_backgrounds(tmp_path: Path):
 def test_folders_without_pictures(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(
-        ValueError, match=r"no picture \(.jpg, .* subfolders; give a folder of photos"
+        ValueError, match=r"no picture \(a file .* subfolders; give a folder of photos"
     ):
         Backgrounds(tmp_path)
     with pytest.raises(ValueError, match=r"must be a folder of pictures, but .* is a file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from iuv.evaluation.evaluator import Evaluator
 from iuv.evaluation.meshes import SurfaceMesh, read_mesh
 from iuv.images import read_image
 from iuv.results import People, Person
+from iuv.synth import production
 from iuv.synth.backgrounds import Backgrounds
 from iuv.synth.dataset import DatasetError, Recipe, Sample, SampleWriter
+from iuv.synth.person import sample_person
 from iuv.synth.production import produce
 
 CAPSULE = capsule_person(np.random.default_rng(0), arms=90).mesh
@@ -280,7 +283,10 @@ def test_pictures_of_the_user(tmp_path):
     [
         ({"seed": 6}, "made with another seed: 5, and this call has 6; choose another folder"),
         ({"size": (96, 96)}, r"another size: \[96, 120\], and this call has \[96, 96\]"),
-        ({"surface": None}, "another body: mesh [0-9a-f]{16}, and this call has iuv"),
+        (
+            {"people": sample_person, "surface": None},
+            "another body: mesh [0-9a-f]{16}, and this call has iuv",
+        ),
     ],
 )
 def test_settings_are_not_mixed(made, changes, message):
@@ -311,6 +317,7 @@ def test_other_data_sets_are_not_touched(tmp_path):
         assert content(tmp_path) == {name: b"mine"}
         (tmp_path / name).unlink()
     (tmp_path / "synth.json").write_text("{")
+    (tmp_path / "images" / "000000.jpg").touch()
     with pytest.raises(DatasetError, match=r"synth\.json: does not say how the pictures were made"):
         produce(SampleWriter(RECIPE, tmp_path), 1)
 
@@ -337,6 +344,72 @@ def test_a_folder_that_cannot_be(tmp_path):
 )
 def test_recipes_that_cannot_be(changes, message):
     with pytest.raises(DatasetError, match=message):
+        replace(RECIPE, **changes)
+
+
+def test_another_run_may_begin_first(tmp_path, monkeypatch):
+    """Between the look at the folder and the lock: its settings count."""
+    make_folder = production.make_folder
+
+    def overtaken(writer: SampleWriter) -> None:
+        make_folder(writer)
+        (tmp_path / "synth.json").write_text(json.dumps(replace(RECIPE, seed=6).settings()))
+        (tmp_path / "images" / "000000.jpg").touch()
+
+    monkeypatch.setattr(production, "make_folder", overtaken)
+    with pytest.raises(DatasetError, match="made with another seed: 6, and this call has 5"):
+        produce(SampleWriter(RECIPE, tmp_path), 1)
+    assert json.loads((tmp_path / "synth.json").read_text())["seed"] == 6
+    assert (tmp_path / "images" / "000000.jpg").read_bytes() == b""
+
+
+def test_settings_of_a_run_that_made_nothing_do_not_bind(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "synth.json").write_text(json.dumps(replace(RECIPE, seed=6).settings()))
+    assert produce(SampleWriter(RECIPE, tmp_path), 1) == 1
+    assert json.loads((tmp_path / "synth.json").read_text())["seed"] == 5
+
+
+def test_pictures_of_another_version(made, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(made, folder)
+    (folder / "synth.json").write_text(json.dumps(RECIPE.settings() | {"generation": 0}))
+    with pytest.raises(
+        DatasetError, match=r"made by another version of iuv.* install that version"
+    ):
+        produce(SampleWriter(RECIPE, folder), COUNT)
+
+
+@pytest.mark.parametrize("below", [".", "set"])
+def test_a_data_set_among_its_backgrounds(tmp_path, below):
+    """Its people would be backgrounds of the next ones."""
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "a.png")
+    recipe = replace(RECIPE, backgrounds=Backgrounds(tmp_path))
+    with pytest.raises(DatasetError, match="the folder of the backgrounds, where its pictures"):
+        produce(SampleWriter(recipe, tmp_path / below), 1)
+    assert set(content(tmp_path)) == {"a.png"}
+
+
+def test_a_background_that_goes_later_is_not_missed(tmp_path):
+    photo = tmp_path / "photos" / "a.png"
+    photo.parent.mkdir()
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(photo)
+    recipe = replace(RECIPE, backgrounds=Backgrounds(photo.parent))
+    writer = SampleWriter(recipe, tmp_path / "set")
+
+    def remove(done: int, total: int) -> None:
+        if done == total:
+            photo.unlink()
+
+    assert produce(writer, 2, progress=remove) == 2
+    info = json.loads((tmp_path / "set" / "annotations.json").read_text())["info"]
+    assert info["backgrounds"].startswith("1 pictures, ")
+
+
+@pytest.mark.parametrize("changes", [{"people": sample_person}, {"surface": None}])
+def test_people_come_with_their_surface(changes):
+    """Else mesh.npz would be of another body than the pictures."""
+    with pytest.raises(DatasetError, match="people and their surface belong together: give both"):
         replace(RECIPE, **changes)
 
 

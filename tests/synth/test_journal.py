@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from iuv.synth.journal import Journal, Record
 
 
@@ -70,6 +72,53 @@ def test_published_records_are_taken_over(tmp_path):
         again = published(journal, annotations)
     assert again["images"] == document["images"]
     assert [person["id"] for person in again["annotations"]] == [1, 2, 21, 22, 23]
+
+
+def test_damaged_records_are_not_taken_over(tmp_path):
+    """Their pictures are made again: it is not known who else was in them."""
+    annotations, part = tmp_path / "a.json", tmp_path / "part"
+    with Journal(part) as journal:
+        for index in range(4):
+            journal.add(record(index))
+        published(journal, annotations)
+        journal.remove()
+    whole = annotations.read_bytes()
+    line = whole.index(b'{"id": 21')
+    for damaged, left in (
+        (whole.replace(b"\n", b"\r\n"), [0, 1, 2, 3]),  # git, or an editor on Windows
+        (whole[: len(whole) // 2], []),
+        (whole[:line], []),  # exactly at the end of a line
+        (whole.replace(b'{"id": 21', b'{"id": 21x'), [0, 1, 3]),
+        (whole.replace(b'{"id": 21', b'{"image_id": 2, "id": 21'), []),  # by another program
+        (whole.replace(b'{"id": 2,', b'{"id": "x",'), [0, 1, 3]),
+        (whole.replace(b'{"id": 2,', b'{"id": 2000000,'), [0, 1, 3]),
+    ):
+        annotations.write_bytes(damaged)
+        with Journal(part) as journal:
+            journal.read_published(annotations)
+            assert sorted(journal.places) == left
+            assert published(journal, tmp_path / "b.json")["images"] == [
+                json.loads(record(index).image) for index in left
+            ]
+            journal.remove()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\x97\xf2)K", b'{"id": 0, "file_na', b'{"id": -1, "file_name": "a"}', b"[]", b"0",
+     b'{"id": 99999999999, "file_name": "a"}', b'{"id": 11, "image_id": 1}',
+     b'{"id": 1, "file_name": "a"}\t{"id": 11, "image_id": 2}'],
+)  # fmt: skip
+def test_damaged_records_are_cut_off(tmp_path, line):
+    path = tmp_path / "part"
+    with Journal(path) as journal:
+        journal.add(record(0))
+        whole = path.read_bytes()
+        journal.add(record(1))
+    path.write_bytes(whole + line + b"\n" + path.read_bytes()[len(whole) :])
+    with Journal(path) as journal:
+        assert list(journal.places) == [0]
+    assert path.read_bytes() == whole
 
 
 def test_without_published_records(tmp_path):

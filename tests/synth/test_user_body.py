@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from iuv.synth.body import body_template
+from iuv.synth.dataset import Recipe
 from iuv.synth.mesh import ChartedMesh, SurfaceError, open_edges
 from iuv.synth.mesh_files import part_named, read_mesh
 from iuv.synth.person import rest_body
@@ -121,6 +122,89 @@ def test_a_rig_must_have_the_joints_that_poses_need(tmp_path, body, rig):
 )  # fmt: skip
 def test_parts_are_told_by_name(name, part):
     assert part_named(name) == part
+
+
+def test_names_that_mean_parts_which_do_not_exist(tmp_path, box):
+    write_obj(tmp_path / "a.obj", box, named="part_{}")
+    text = (tmp_path / "a.obj").read_text()
+    (tmp_path / "a.obj").write_text(text.replace("part_24", "part_25"))
+    with pytest.raises(SurfaceError, match=r"'part_25' is no part: they are numbered 1\.\.24"):
+        read_mesh(tmp_path / "a.obj")
+
+
+def changed(path, change):
+    """A GLB, after a change of its JSON."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 12)
+    document = json.loads(data[20 : 20 + length])
+    change(document)
+    path.write_bytes(glb(json.dumps(document).encode(), data[28 + length :]))
+    return path
+
+
+def test_a_mirrored_node_is_turned_inside_out_by_that(tmp_path, box):
+    """As glTF has it."""
+    write_glb(tmp_path / "a.glb", box)
+    plain = read_mesh(tmp_path / "a.glb").mesh
+
+    def mirror(document):
+        (node,) = (node for node in document["nodes"] if "mesh" in node)
+        node["scale"] = [-1, 1, 1]
+
+    mesh = read_mesh(changed(tmp_path / "a.glb", mirror)).mesh
+    places = [m.vertices[m.faces].mean(axis=1).round(6).tolist() for m in (plain, mesh)]
+    np.testing.assert_allclose(sorted([-x, y, z] for x, y, z in places[0]), sorted(places[1]))
+
+
+@pytest.mark.parametrize("name", [None, 5])
+def test_joints_without_a_name(tmp_path, body, rig, name):
+    write_glb(tmp_path / "a.glb", body, rig)
+
+    def rename(document):
+        for node in document["nodes"]:
+            if "LeftLeg" in node.get("name", ""):
+                node["name"] = name
+
+    with pytest.raises(SurfaceError, match="the rig has no joint for left_knee"):
+        UserBody(changed(tmp_path / "a.glb", rename))
+
+
+def test_a_rig_far_from_the_body(tmp_path, body, rig):
+    joints = rig[2].copy()
+    joints[JOINT_NAMES.index("left_knee")] += (0, 0, 1000)
+    write_glb(tmp_path / "a.glb", body, (*rig[:2], joints, rig[3]))
+    with pytest.raises(SurfaceError, match=r"the left_knee of the rig is at \[.*far from the body"):
+        UserBody(tmp_path / "a.glb")
+
+
+def test_data_sets_tell_rigs_apart(tmp_path, body, rig):
+    other = rig[3][:, ::-1]
+    settings = []
+    for name, rigged in (("a", None), ("b", rig), ("c", (*rig[:3], other)), ("d", rig)):
+        write_glb(tmp_path / f"{name}.glb", body, rigged)
+        source = UserBody(tmp_path / f"{name}.glb")
+        settings.append(Recipe(people=source, surface=source.mesh).settings()["body"])
+    assert len(set(settings)) == 3
+    assert settings[1] == settings[3]
+
+
+def test_a_mesh_far_from_the_origin(tmp_path, box):
+    write_obj(tmp_path / "a.obj", replace(box, vertices=box.vertices + np.array([1e6, 5, -300])))
+    mesh = read_mesh(tmp_path / "a.obj").mesh
+    assert mesh.vertices.min(axis=0) == pytest.approx([-0.2, 0, -0.1], abs=1e-6)
+
+
+def test_a_byte_order_mark(tmp_path, box):
+    write_obj(tmp_path / "a.obj", box)
+    plain = read_mesh(tmp_path / "a.obj").mesh
+    (tmp_path / "a.obj").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.obj").read_bytes())
+    np.testing.assert_array_equal(read_mesh(tmp_path / "a.obj").mesh.vertices, plain.vertices)
+
+
+def test_parts_that_were_never_unwrapped(tmp_path, box):
+    write_obj(tmp_path / "a.obj", replace(box, corner_uv=np.zeros_like(box.corner_uv)))
+    with pytest.raises(SurfaceError, match="U and V of part 1 are the same everywhere; unwrap it"):
+        read_mesh(tmp_path / "a.obj")
 
 
 def test_holes_are_refused(tmp_path, box):

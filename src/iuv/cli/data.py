@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from iuv.data.problems import Problem
     from iuv.data.records import ImageRecord
 
-__all__ = ["check", "data_app", "show"]
+__all__ = ["check", "data_app", "sheet", "show"]
 
 _EXAMPLES = 3
 _BAR = 40  # columns of the longest
+_MOST_ON_SHEET = 1000  # of half a megabyte each, before compression
 _DEFAULT_KINDS = "boxes+points_i,parts"
 
 data_app = typer.Typer(
@@ -142,6 +143,31 @@ def show(
     report.summarise(skipped=0, folder=out)
     if report.failed:
         raise typer.Exit(1)
+
+
+@data_app.command()
+def sheet(
+    data: _Data,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture to write, a .png.")],
+    images: _Images = None,
+    data_root: _Root = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=_MOST_ON_SHEET, help="The first N images.")
+    ] = 24,
+) -> None:
+    """Draw the first images on one sheet, each beside its annotations."""
+    from iuv.data.catalog import find_datasets
+    from iuv.data.contact import contact_sheet
+    from iuv.writers import write_png
+
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out: expected the name of a .png, got {str(out)!r}")
+    datasets = find_datasets(data, images=images, root=data_root)
+    records = [image for dataset in datasets for image in dataset.images]
+    drawing = contact_sheet(records[:limit])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_png(out, drawing)
+    typer.echo(f"{min(limit, len(records))} of {len(records)} images: {out}")
 
 
 def _check(source: DataSource) -> DataCheck:

@@ -35,9 +35,10 @@ Next:
       which others there are
   iuv synth --images 2000 --out people --sheet
       more people like these, with their true parts, U and V
-  iuv train {EMBEDDED.name} --data people/annotations.json --symmetry people/symmetry.npz \
---init none --out run
-      a model that learns from them
+  iuv train {EMBEDDED.name} --init {EMBEDDED.name} --data people/annotations.json \
+--symmetry people/symmetry.npz --out run \
+--set solver.max_iter=3000 --set solver.schedule=cosine --set solver.base_lr=0.0002
+      teach it more by them, in about two hours
 """
 
 
@@ -60,8 +61,10 @@ def demo(
 
     outputs = Outputs.parse(out, save=_SAVE, preset=None, person=None)
     photo, scene = (Source(out / name, name[:-4]) for name in ("astronaut.jpg", "scene.jpg"))
-    _check_others(photo.path, scene.path)
-    outputs.check([photo, scene])
+    sources = [photo, scene]
+    written = [path for one in sources for path in (one.path, *outputs.paths(one))]
+    _check_others(photo.path, written)
+    outputs.check(sources)
     predictor = iuv.predictor.load(EMBEDDED.name, device="cpu", engine="eager")
     sample = Sample.make(Recipe(seed=_SEED, size=_SIZE), _PICTURE)
     typer.echo(f"{EMBEDDED.name} has looked for people in two pictures:")
@@ -78,12 +81,15 @@ def demo(
     typer.echo(f"\n{_RESULTS}\n{_NEXT}", nl=False)
 
 
-def _check_others(photo: Path, scene: Path) -> None:
-    """Refuse to write over pictures that are not a former demo's, which had the same photo."""
+def _check_others(photo: Path, written: list[Path]) -> None:
+    """Refuse to write over files that are not a former demo's, which had the same photo."""
     from iuv.cli.outputs import OutputError
 
     if photo.is_file() and photo.read_bytes() == _PHOTO.read_bytes():
         return
-    for path in (photo, scene):
+    for path in written:
         if os.path.lexists(path):
-            raise OutputError(f"{path}: is there, and not of a former demo; choose another --out")
+            raise OutputError(
+                f"{path}: is there, and may not be of a former demo; delete it, or choose another "
+                "--out"
+            )

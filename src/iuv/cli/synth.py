@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["synth"]
 
 _SIZE = re.compile(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?")
-_SHEET = "sheet.png"
+_SHEET, _ON_SHEET = "sheet.png", 24
 
 
 def synth(  # noqa: PLR0913, PLR0917 - one per option
@@ -136,13 +136,18 @@ def _produce(writer: SampleWriter, count: int, workers: int, console: Console) -
             rate = done / max(time.perf_counter() - start, 1e-9)
             bar.update(task, completed=done, total=total, rate=f"{rate:.2f} images/s")
 
-        return produce(writer, count, workers=workers, progress=advance)
+        try:
+            return produce(writer, count, workers=workers, progress=advance)
+        except KeyboardInterrupt:
+            bar.stop()
+            console.print("stopped; the same call goes on")
+            raise
 
 
 def _write_sheet(folder: Path) -> None:
+    from iuv.data.contact import contact_sheet
     from iuv.data.datasets import load_dataset
-    from iuv.synth.contact import contact_sheet
     from iuv.synth.dataset import ANNOTATIONS
     from iuv.writers import write_png
 
-    write_png(folder / _SHEET, contact_sheet(load_dataset(folder / ANNOTATIONS)))
+    write_png(folder / _SHEET, contact_sheet(load_dataset(folder / ANNOTATIONS).images[:_ON_SHEET]))

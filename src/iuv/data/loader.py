@@ -110,6 +110,8 @@ class TrainingLoader:
         batches, self._batches = self._batches, None
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             batches._shutdown_workers()  # its end would do so, but an error in flight may hold it
+            for queue in batches._index_queues:
+                _await_feeder(queue)
 
     def __enter__(self) -> TrainingLoader:
         return self
@@ -187,6 +189,16 @@ def _settle_worker(_number: int) -> None:
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _await_feeder(queue: Any) -> None:
+    """Wait for the thread that writes to a closed queue.
+
+    It may be the last to hold a lock of the queue, and then cleans up after it. If Python ended in
+    the middle of that, multiprocessing's tracker would complain of a semaphore that is gone.
+    """
+    if queue._thread is not None:
+        queue._thread.join(timeout=1)  # one that can't write, as nobody reads, does not clean up
 
 
 def _as_it_is(batch: Any) -> Any:

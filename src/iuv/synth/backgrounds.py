@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from iuv.image_files import is_image_file
 from iuv.images import ImageError, check_image, read_image, resize
 from iuv.synth.camera import Camera
 from iuv.synth.decor import Decor, Outline, decorate, outlined
@@ -31,7 +32,6 @@ _Ints = npt.NDArray[np.int64]
 _Vector = tuple[float, float, float]
 
 _ONE = np.float32(1)
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -289,12 +289,13 @@ class Backgrounds:
                 f"{'is a file' if folder.exists() else 'does not exist'}"
             )
         paths = sorted(
-            filter(_is_picture, folder.rglob("*")),
+            filter(is_image_file, folder.rglob("*")),
             key=lambda path: path.relative_to(folder).parts,  # Windows' own order differs
         )
         if not paths:
             raise ValueError(
-                f"no picture ({', '.join(_SUFFIXES)}) in {folder} or its subfolders; "
+                f"no picture (a file with an image's suffix, such as .jpg) in {folder} or its "
+                "subfolders; "
                 "give a folder of photos without people, or none"
             )
         for path in paths:
@@ -302,6 +303,7 @@ class Backgrounds:
                 check_image(path)
             except ImageError as error:
                 raise _unusable(path, error) from error
+        self.folder = folder
         self.paths: Sequence[Path] = paths
 
     def sample(self, rng: np.random.Generator) -> Picture:
@@ -317,12 +319,6 @@ class Backgrounds:
             raise _unusable(path, error) from error
         size, top, left = rng.random(3).tolist()
         return Picture(image=image, crop=(0.6 + 0.4 * size, top, left), flip=rng.random() < 0.5)
-
-
-def _is_picture(path: Path) -> bool:
-    # Hidden files are none: macOS leaves a "._photo.jpg" beside each on foreign disks.
-    named = path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
-    return named and path.is_file()
 
 
 def _unusable(path: Path, error: ImageError) -> ValueError:

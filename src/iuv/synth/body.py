@@ -47,8 +47,6 @@ class Template:
     """[F], 1..24."""
     corner_uv: npt.NDArray[np.float32]
     """[F, 3, 2]"""
-    limb: npt.NDArray[np.str_]
-    """[F], the limb of `iuv.synth.net` that a triangle belongs to."""
     deltas: dict[str, Floats]
     """[V, 3] by name of a figure: how far vertices move to it."""
     mirror: npt.NDArray[np.int64]
@@ -144,7 +142,6 @@ def _whole(
         faces=whole,
         part=np.concatenate([part, np.array(PART_MIRROR, np.uint8)[part]]),
         corner_uv=np.concatenate([uv, right[:, ::-1]]),
-        limb=np.concatenate([limb, limb]),
         deltas={k: np.concatenate([d, d[outer] * flip]) for k, d in deltas.items()},
         mirror=mirror,
         weights=csr_matrix(on_grid(skin_weights(rest, vertex_limb))),

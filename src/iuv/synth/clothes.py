@@ -20,7 +20,7 @@ from iuv.synth.sheets import Sheet, brim, bun, long_hair, skirt
 __all__ = ["Outfit", "sample_outfit"]
 
 # Layers, from the skin outwards; a higher one covers the edge of a lower one.
-_SKIN, _SOCK, _UNDER, _OVER, _JACKET, _SHOE, _HAIR, _HAT = range(8)
+_SKIN, _BEARD, _SOCK, _GLOVE, _UNDER, _OVER, _JACKET, _SHOE, _GLASSES, _HAIR, _HAT = range(11)
 _TORSO, _HANDS, _FEET, _HEAD = (1, 2), (3, 4), (5, 6), (23, 24)
 _THIGHS, _SHINS = (7, 8, 9, 10), (11, 12, 13, 14)
 _ARMS = (15, 16, 17, 18, 19, 20, 21, 22)
@@ -82,7 +82,7 @@ def sample_outfit(rng: np.random.Generator, *, female: float, child: float) -> O
         _jacket(rng, outfit)
     _shoes(rng, outfit)
     if rng.random() < 0.03:
-        outfit.wear(_on(*_HANDS), _SOCK, Material.GLOVE, Layer(0.0015))
+        outfit.wear(_on(*_HANDS), _GLOVE, Material.GLOVE, Layer(0.0015))
     _hair(rng, outfit, female, child)
     return outfit
 
@@ -106,9 +106,9 @@ def _paint_face(rng: np.random.Generator, outfit: Outfit, female: float, child: 
             _on(*_HEAD) & _above("beard") & (c[:, 1] > 0.862) & (c[:, 2] > 0.005) & ~inside["lips"]
         )
         full = Layer(0.003) if rng.random() < 0.5 else None
-        outfit.wear(beard, _SOCK if full else _SKIN, Material.BEARD, full)
+        outfit.wear(beard, _BEARD if full else _SKIN, Material.BEARD, full)
     if rng.random() < 0.06:
-        outfit.wear(inside["lens"], _SHOE, Material.GLASSES, Layer(0.0035))
+        outfit.wear(inside["lens"], _GLASSES, Material.GLASSES, Layer(0.0035))
 
 
 @lru_cache(maxsize=1)

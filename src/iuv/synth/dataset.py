@@ -34,15 +34,27 @@ from iuv.synth.person import rest_body, sample_person
 from iuv.synth.render import Frame, render
 from iuv.synth.scene import SHORTEST_PICTURE, PeopleSource, sample_scene
 from iuv.synth.symmetry import body_symmetry, mesh_symmetry
+from iuv.synth.user_body import UserBody
 from iuv.writers import atomic_write
 
-__all__ = ["ANNOTATIONS", "DatasetError", "Recipe", "Sample", "SampleWriter", "claim", "complete"]
+__all__ = [
+    "ANNOTATIONS",
+    "JOURNAL",
+    "DatasetError",
+    "Recipe",
+    "Sample",
+    "SampleWriter",
+    "check_folder",
+    "complete",
+    "make_folder",
+    "write_settings",
+]
 
-ANNOTATIONS = "annotations.json"
+ANNOTATIONS, JOURNAL = "annotations.json", "records.part"
 
 _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
 _FOLDERS = ("images", "dense")
-_GENERATION = 3  # grows whenever the same seed and number give other pictures or annotations
+_GENERATION = 4  # grows whenever the same seed and number give other pictures or annotations
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _LONGEST_PICTURE = 4096  # pixels; more take gigabytes of each worker
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
@@ -57,7 +69,8 @@ class Recipe:
     """What the pictures of a data set depend on.
 
     Raises:
-        DatasetError: a number is out of its range.
+        DatasetError: a number is out of its range, or people come without their surface or the
+            other way round.
     """
 
     seed: int = 0
@@ -82,6 +95,11 @@ class Recipe:
                 f"pictures of people must have sides of at least {SHORTEST_PICTURE} and at most "
                 f"{_LONGEST_PICTURE} pixels, got {width} x {height} (width x height)"
             )
+        if (self.people is sample_person) != (self.surface is None):
+            raise DatasetError(
+                "people and their surface belong together: give both (for a user's body, "
+                "people=body and surface=body.mesh), or neither"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Return what tells this recipe from others, as JSON."""
@@ -90,8 +108,17 @@ class Recipe:
             "seed": self.seed,
             "size": list(self.size),
             "backgrounds": None if self.backgrounds is None else _digest(self.backgrounds),
-            "body": "iuv" if self.surface is None else _digest_of_mesh(self.surface),
+            "body": "iuv" if self.surface is None else self._digest_of_body(self.surface),
         }
+
+    def _digest_of_body(self, mesh: ChartedMesh) -> str:
+        arrays = [mesh.vertices, mesh.faces, mesh.face_part, mesh.corner_uv]
+        if isinstance(self.people, UserBody):
+            arrays += self.people.rig
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return f"mesh {digest.hexdigest()[:16]}"
 
 
 def _digest(backgrounds: Backgrounds) -> str:
@@ -100,15 +127,8 @@ def _digest(backgrounds: Backgrounds) -> str:
     listed = [
         f"{path.relative_to(parent).as_posix()} {path.stat().st_size}" for path in backgrounds.paths
     ]
-    digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(listed).encode(errors="surrogateescape")).hexdigest()
     return f"{len(listed)} pictures, {digest[:16]}"
-
-
-def _digest_of_mesh(mesh: ChartedMesh) -> str:
-    digest = hashlib.sha256()
-    for array in (mesh.vertices, mesh.faces, mesh.face_part, mesh.corner_uv):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return f"mesh {digest.hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,40 +221,73 @@ class SampleWriter:
         return [index for index in range(count) if not is_there(index)]
 
 
-def claim(writer: SampleWriter) -> None:
-    """Make the folder, or see that what it has was made by the same recipe.
+def check_folder(writer: SampleWriter) -> None:
+    """See that what the folder has, if anything, was made by the same recipe; change nothing.
 
     Raises:
-        DatasetError: it has something else, or cannot be made.
-        OSError: it cannot be read or written.
+        DatasetError: it has something else.
+        OSError: it cannot be read.
     """
     folder, settings = writer.folder, writer.recipe.settings()
+    _check_backgrounds(folder, writer.recipe.backgrounds)
+    names = (ANNOTATIONS, JOURNAL, _MESH, _SYMMETRY, *_FOLDERS)
+    name = next((name for name in names if _has_something(folder / name)), None)
+    if name is None:  # whatever run left its settings made nothing by them
+        return
     path = folder / _SETTINGS
-    if path.is_file():
-        former = _read_settings(path)
-        for name, value in settings.items():
-            if former.get(name) != value:
-                raise DatasetError(
-                    f"{folder}: the pictures in it were made with another {name}: "
-                    f"{former.get(name)}, and this call has {value}; choose another folder, or "
-                    "the same settings"
-                )
-    for name in () if path.is_file() else (ANNOTATIONS, _MESH, _SYMMETRY, *_FOLDERS):
-        if _has_something(folder / name):
+    if not path.is_file():
+        raise DatasetError(
+            f"{folder}: has {name}, but no {_SETTINGS}, so it is another data set; choose another "
+            "folder"
+        )
+    former = _read_settings(path)
+    if former.get("generation") != _GENERATION:
+        raise DatasetError(
+            f"{folder}: the pictures in it were made by another version of iuv, which draws "
+            "others; choose another folder, or install that version"
+        )
+    for name, value in settings.items():
+        if former.get(name) != value:
             raise DatasetError(
-                f"{folder}: has {name}, but no {_SETTINGS}, so it is another data set; choose "
-                "another folder"
+                f"{folder}: the pictures in it were made with another {name}: "
+                f"{former.get(name)}, and this call has {value}; choose another folder, or the "
+                "same settings"
             )
+
+
+def _check_backgrounds(folder: Path, backgrounds: Backgrounds | None) -> None:
+    """Keep pictures of people from becoming backgrounds when the data set is continued."""
+    if backgrounds is not None and folder.resolve().is_relative_to(backgrounds.folder.resolve()):
+        raise DatasetError(
+            f"{folder}: is in {backgrounds.folder}, the folder of the backgrounds, where its "
+            "pictures would be taken for some; choose another folder"
+        )
+
+
+def make_folder(writer: SampleWriter) -> None:
+    """Make the folder and those in it.
+
+    Raises:
+        DatasetError: they cannot be made.
+    """
     try:
         for name in _FOLDERS if writer.dense else _FOLDERS[:1]:
-            (folder / name).mkdir(parents=True, exist_ok=True)
+            (writer.folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(
-            f"{folder}: cannot be the folder of a data set ({error.strerror}); choose one that "
-            "you may write to"
+            f"{writer.folder}: cannot be the folder of a data set ({error.strerror}); choose one "
+            "that you may write to"
         ) from error
-    with atomic_write(path) as file:
-        file.write(json.dumps(settings, indent=2).encode())
+
+
+def write_settings(writer: SampleWriter) -> None:
+    """Write down what the pictures depend on, for whoever continues the data set.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with atomic_write(writer.folder / _SETTINGS) as file:
+        file.write(json.dumps(writer.recipe.settings(), indent=2).encode())
 
 
 def _has_something(path: Path) -> bool:
@@ -256,7 +309,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def complete(writer: SampleWriter, journal: Journal) -> None:
     """Write the annotations and what training and scoring need to know of the body.
 
+    The settings are those in the folder: photos of the background may have gone since.
+
     Raises:
+        DatasetError: the settings are not what `write_settings` writes.
         OSError: the folder cannot be written.
     """
     surface = writer.recipe.surface
@@ -275,7 +331,10 @@ def complete(writer: SampleWriter, journal: Journal) -> None:
     if not (writer.folder / _SYMMETRY).exists():
         mirror = body_symmetry() if surface is None else mesh_symmetry(surface)
         _write_arrays(writer.folder / _SYMMETRY, U_transforms=mirror.u, V_transforms=mirror.v)
-    info = {"description": "synthetic people, made by iuv synth", **writer.recipe.settings()}
+    info = {
+        "description": "synthetic people, made by iuv synth",
+        **_read_settings(writer.folder / _SETTINGS),
+    }
     journal.publish(writer.folder / ANNOTATIONS, {"info": info, "categories": [CATEGORY]})
 
 

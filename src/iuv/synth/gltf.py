@@ -97,7 +97,7 @@ def read_glb(path: Path) -> RawMesh:
         ),
         corner_uv=np.concatenate([p.corner_uv for p in pieces]),
         face_names=[name for p in pieces for name in p.face_names],
-        joint_names=tuple(nodes[j].get("name", "") for j in joints),
+        joint_names=tuple(_name(nodes[j]) for j in joints),
         joint_parents=_parents(nodes, joints),
         joints=_bound(document, skin, world) if skin else np.zeros((0, 3)),
         weights=np.concatenate([p.weights for p in pieces]),
@@ -115,6 +115,8 @@ def _primitive(
     faces = np.arange(len(placed)).reshape(-1, 3)
     if "indices" in primitive:
         faces = document.numbers(primitive["indices"]).reshape(-1, 3)
+    if np.linalg.det(matrix[:3, :3]) < 0:  # a mirror image, whose winding counts the other way
+        faces = faces[:, ::-1]
     uv: Floats = np.full((len(points), 2), np.nan)
     if "TEXCOORD_0" in attributes:
         texture = document.numbers(attributes["TEXCOORD_0"]).astype(np.float64)
@@ -128,7 +130,7 @@ def _primitive(
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     name = ""
     if "material" in primitive:
-        name = document.json["materials"][primitive["material"]].get("name", "")
+        name = _name(document.json["materials"][primitive["material"]])
     return RawMesh(
         points=placed,
         faces=faces.astype(np.int32),
@@ -136,6 +138,10 @@ def _primitive(
         face_names=[name] * len(faces),
         weights=weights,
     )
+
+
+def _name(thing: dict[str, Any]) -> str:
+    return str(thing.get("name") or "")
 
 
 def _world(nodes: list[dict[str, Any]]) -> list[Floats]:

@@ -17,11 +17,15 @@ from typing import Any, NamedTuple
 
 from iuv.writers import atomic_write
 
-__all__ = ["Journal", "Record"]
+__all__ = ["MOST_PICTURES", "Journal", "Record"]
 
+MOST_PICTURES = 1_000_000  # of a data set: their names have six digits
+
+_ID = re.compile(rb'\{"id": (\d+)')
 _IMAGE_OF = re.compile(rb'"image_id": (\d+)')
 _BEGINNING = b'{"id": '
 _BETWEEN = b"\t"
+_FRAME = 3  # lines of an annotation file that begin or end a list
 
 
 class Record(NamedTuple):
@@ -35,11 +39,11 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """A file of records, to be used in a ``with`` block; records are safe as soon as they are in.
+    """A file of records, to be used in a ``with`` block; what is added outlives the process.
 
     Args:
-        path: the file, which is made if it does not exist. Half a record at its end, from a run
-            that was killed, is cut off.
+        path: the file, which is made if it does not exist. What follows the first damaged record,
+            such as half a one from a run that was killed, is cut off: it can be made again.
 
     Raises:
         OSError: it cannot be read or written.
@@ -53,9 +57,10 @@ class Journal:
         self._file.seek(0)
         end = 0
         for line in self._file:
-            if not line.endswith(b"\n"):
+            index = _checked(line.rstrip(b"\n").split(_BETWEEN))
+            if index is None or not line.endswith(b"\n"):
                 break
-            self.places[_index(line)] = end
+            self.places[index] = end
             end += len(line)
         self._file.truncate(end)
 
@@ -87,23 +92,24 @@ class Journal:
     def read_published(self, annotations: Path) -> None:
         """Take over the records of an annotation file that `publish` wrote, if there is one.
 
-        Pictures that have been recorded since then are left as they are.
+        Pictures that have been recorded since then are left as they are. Nothing is taken of a file
+        that has been cut or saved by another program, and no record that is damaged.
         """
-        if not annotations.is_file():
+        if not annotations.is_file() or not _is_published(annotations):
             return
         images: dict[int, bytes] = {}
         with annotations.open("rb") as file:
-            lines = (line.rstrip(b",\n") for line in file if line.startswith(_BEGINNING))
+            lines = (line.rstrip(b",\r\n") for line in file if line.startswith(_BEGINNING))
             for owner, group in groupby(lines, _owner):
                 if owner is None:
-                    images = {_index(line): line for line in group}
+                    images = {int(found[1]): line for line in group if (found := _ID.match(line))}
                 elif owner in images:
                     self._take_over(owner, [images.pop(owner), *group])
         for index, image in images.items():
             self._take_over(index, [image])
 
     def _take_over(self, index: int, parts: list[bytes]) -> None:
-        if index not in self.places:
+        if index not in self.places and _checked(parts) == index:
             self._write(index, parts)
 
     def publish(self, path: Path, head: dict[str, Any]) -> None:
@@ -131,9 +137,22 @@ class Journal:
             yield self._file.readline().rstrip(b"\n").split(_BETWEEN)
 
 
-def _index(line: bytes) -> int:
-    """The id that a record, or the JSON of an image, begins with."""
-    return int(line.partition(b",")[0].removeprefix(_BEGINNING))
+def _checked(parts: list[bytes]) -> int | None:
+    """The id of a record's image; None if it is damaged."""
+    try:
+        image, *people = map(json.loads, parts)
+        index = image["id"]
+        sound = "file_name" in image and type(index) is int and 0 <= index < MOST_PICTURES
+        return index if sound and all(one["image_id"] == index for one in people) else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_published(annotations: Path) -> bool:
+    """Whether a file has the lines that `publish` writes: three besides those of records."""
+    with annotations.open("rb") as file:
+        others = [line for line in file if not line.startswith(_BEGINNING)]
+    return len(others) == _FRAME and others[-1].strip() == b"]}"
 
 
 def _owner(line: bytes) -> int | None:

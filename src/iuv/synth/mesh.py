@@ -43,24 +43,20 @@ class Material(IntEnum):
     LIPS = 5
     BROW = 6
     BEARD = 7
-    NAIL = 8
-    TOP = 9
+    TOP = 8
     """T-shirts, shirts, blouses; the upper half of a dress."""
-    TOP_TRIM = 10
-    """Collars, cuffs, hems."""
-    BOTTOM = 11
+    BOTTOM = 9
     """Trousers, shorts, skirts; the lower half of a dress."""
-    BELT = 12
-    JACKET = 13
-    JACKET_TRIM = 14
-    UNDERWEAR = 15
-    SOCK = 16
-    SHOE = 17
-    SOLE = 18
-    GLOVE = 19
-    HAT = 20
-    GLASSES = 21
-    PROP = 22
+    BELT = 10
+    JACKET = 11
+    UNDERWEAR = 12
+    SOCK = 13
+    SHOE = 14
+    SOLE = 15
+    GLOVE = 16
+    HAT = 17
+    GLASSES = 18
+    PROP = 19
 
 
 class ChartVertices(NamedTuple):

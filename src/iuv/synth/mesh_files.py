@@ -1,8 +1,8 @@
 """Meshes with charts from files: Wavefront OBJ and binary glTF.
 
-A triangle's part is told by its material's or group's name: a number 1..24, ``part_7``, or the
-part's name as in `iuv.bodyparts`; anything else belongs to no chart. U and V are the texture
-coordinates as a modelling program shows them, V upwards.
+A triangle's part is told by the name of its material (in .obj, also its group): a number 1..24,
+``part_7``, or the part's name as in `iuv.bodyparts`; anything else belongs to no chart. U and V are
+the texture coordinates as a modelling program shows them, V upwards.
 
 V: vertices; F: triangles; K: joints of a rig.
 """
@@ -27,6 +27,7 @@ __all__ = ["MeshFile", "part_named", "read_mesh"]
 _HEIGHTS = (0.4, 3.0)  # metres: what else can a person be tall
 _WIDEST = 3.0  # body heights from side to side, or front to back, with all that is held
 _WELD = 6  # decimals, in metres: corners nearer than this are one vertex
+_NUMBERED = re.compile(r"part_?(\d+)")
 _NAMES = {part.name: part.index for part in PARTS}
 
 
@@ -48,12 +49,16 @@ class MeshFile:
 
 def part_named(name: str) -> int:
     """Return the part (1..24) that a material or a group is named after; 0 if none."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    plain = _plain(name)
     if plain in _NAMES:
         return _NAMES[plain]
     match = re.fullmatch(r"(?:part_?)?0*(\d{1,2})", plain)
     number = int(match[1]) if match else 0
     return number if number <= NUM_PARTS else 0
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def read_mesh(path: Path) -> MeshFile:
@@ -84,8 +89,6 @@ def read_mesh(path: Path) -> MeshFile:
 
 
 def _checked(raw: RawMesh) -> MeshFile:
-    if not len(raw.faces):
-        raise SurfaceError("there is no triangle in it")
     if not np.isfinite(raw.points).all():
         raise SurfaceError("a vertex has a coordinate that is not finite")
     points, faces, first = _welded(raw.points, raw.faces)
@@ -94,6 +97,8 @@ def _checked(raw: RawMesh) -> MeshFile:
     part = np.array([part_named(name) for name in raw.face_names], np.uint8)
     real = (faces != np.roll(faces, 1, axis=1)).all(axis=1)
     faces, part, uv = faces[real], part[real], raw.corner_uv[real]
+    if not len(faces):
+        raise SurfaceError("there is no triangle in it")
     _check_charts(raw.face_names, part, uv)
     low, height = _check_size(points)
     gaps = open_edges(faces)
@@ -106,8 +111,9 @@ def _checked(raw: RawMesh) -> MeshFile:
         )
     if np.linalg.det(points[faces]).sum() <= 0:  # six times the volume
         raise SurfaceError("the surface is inside out; flip its normals to point outwards")
-    points = points - (0, low, 0)
-    joints = raw.joints - (0, low, 0) if len(raw.joints) else raw.joints
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    points = points - (middle[0], low, middle[2])
+    joints = raw.joints - (middle[0], low, middle[2]) if len(raw.joints) else raw.joints
     mesh = ChartedMesh(
         vertices=points,
         faces=faces,
@@ -171,17 +177,27 @@ def _check_charts(names: list[str], part: npt.NDArray[np.uint8], uv: Floats) -> 
             f"charts are missing: no material or group is named after a part (1..{NUM_PARTS}, "
             f"part_7, or like {PARTS[6].name}); there are {known}"
         )
+    for name in sorted(set(names)):
+        numbered = _NUMBERED.fullmatch(_plain(name))
+        if numbered and int(numbered[1]) > NUM_PARTS:
+            raise SurfaceError(f"{name!r} is no part: they are numbered 1..{NUM_PARTS}")
     own = uv[part > 0]
-    if np.isnan(own).any():
+    if not np.isfinite(own).all():
         raise SurfaceError(
-            f"charts are missing: {int(np.isnan(own).any(axis=(1, 2)).sum())} triangles of parts "
-            f"have no texture coordinates, which are to hold U and V"
+            f"charts are missing: {int((~np.isfinite(own)).any(axis=(1, 2)).sum())} triangles of "
+            "parts have no texture coordinates, or not finite ones, which are to hold U and V"
         )
     if own.min() < -1e-3 or own.max() > 1 + 1e-3:
         raise SurfaceError(
             f"U and V must lie in 0..1, but texture coordinates go from {own.min():g} to "
             f"{own.max():g}"
         )
+    for number in np.unique(part[part > 0]).tolist():
+        if not np.ptp(uv[part == number], axis=(0, 1)).any():
+            raise SurfaceError(
+                f"charts are missing: U and V of part {number} are the same everywhere; unwrap it, "
+                "so that its texture coordinates go from 0 to 1"
+            )
 
 
 def _materials(part: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -205,7 +221,7 @@ def _read_obj(path: Path) -> RawMesh:
     names: list[str] = []
     material = group = ""
     nowhere = [float("nan")] * 2
-    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
+    text = path.read_text(encoding="utf-8-sig", errors="replace").replace("\\\n", " ")
     for line in text.splitlines():
         kind, *words = line.split() or [""]
         if kind == "v":
@@ -222,7 +238,9 @@ def _read_obj(path: Path) -> RawMesh:
                 piece = (corners[0], b, c)
                 faces.append((piece[0][0], piece[1][0], piece[2][0]))
                 uvs.append([nowhere if t < 0 else textures[t] for _, t in piece])
-                names.append(material if part_named(material) else group)
+                names.append(
+                    group if part_named(group) and not part_named(material) else material or group
+                )
     return RawMesh(
         points=np.array(points, np.float64).reshape(-1, 3),
         faces=np.array(faces, np.int32).reshape(-1, 3),

@@ -87,7 +87,7 @@ def body_net() -> tuple[Cage, Patch]:
     """Return the cage without the hand, and the patch at the wrist that the hand grows from."""
     cage = Cage()
     torso, square = _first_patch(cage)
-    legs = [f for f in _downward(cage, torso, square) if _between(cage, square, f, 0.2, 1)]
+    legs = [f for f in _downward(cage, torso) if _between(cage, square, f, 0.2, 1)]
     arm_faces: list[int] = []
     arm_square: dict[int, tuple[float, float]] = {}
     for row, (y, width, front, back) in enumerate(_TORSO):
@@ -121,7 +121,7 @@ def _first_patch(cage: Cage) -> tuple[Patch, dict[int, tuple[float, float]]]:
     return Patch(faces, square), square
 
 
-def _downward(cage: Cage, patch: Patch, square: dict[int, tuple[float, float]]) -> list[int]:
+def _downward(cage: Cage, patch: Patch) -> list[int]:
     return [cage.add_face(cage.faces[f][::-1], "torso") for f in patch.faces]
 
 

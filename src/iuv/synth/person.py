@@ -43,7 +43,8 @@ class Person3D:
 
     mesh: ChartedMesh
     joints: Floats
-    """[J, 3], metres; names are `iuv.synth.skeleton.JOINT_NAMES`."""
+    """[J, 3], metres; names are `iuv.synth.skeleton.JOINT_NAMES`. Of a mesh without a rig, the last
+    12 of `keypoints`."""
     keypoints: Floats
     """[17, 3], metres: COCO's, nose to right ankle."""
     palette: Mapping[int, Pattern]
@@ -217,7 +218,6 @@ def sample_palette(
         Material.EYE_WHITE: plain((0.90, 0.89, 0.87)),
         Material.IRIS: plain(iris),
         Material.PUPIL: plain((0.02, 0.02, 0.02)),
-        Material.NAIL: plain((min(r * 1.05, 1), g * 0.9, b * 0.9)),
         Material.GLASSES: plain((0.05, 0.05, 0.06)),
     }
     return {

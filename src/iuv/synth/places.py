@@ -143,7 +143,8 @@ def sample_indoors(
         spread: how far to the side of the camera people are.
     """
     yaw = _between(rng, -40, 40) if rng.random() < 0.5 else _between(rng, -4, 4)
-    wide = 1.0 / max(cos(radians(yaw)), 0.5)
+    ahead, aside = round(cos(radians(yaw)), 9), abs(round(sin(radians(yaw)), 9))  # by `rounding`
+    wide = 1.0 / max(ahead, 0.5)
     behind = (reach + _between(rng, 0.4, 2.2) ** 2) * wide + 0.3
     ceiling = max(_between(rng, 2.3, 3.6), float(camera.position[1]) + 0.4)
     texture = sample_texture(rng, "wall")
@@ -152,7 +153,7 @@ def sample_indoors(
         paint = shaded((0.95, 0.94, 0.92), _between(rng, 0.6, 1.0))
         lamps = _ceiling_lamps(rng) if rng.random() < 0.5 else ()
         planes.append(_level(camera, yaw, ceiling, _plaster(paint), lamps))
-    sides = max(spread + 0.6, reach * abs(sin(radians(yaw))) + spread)
+    sides = max(spread + 0.6, reach * aside + spread)
     for angle, distance in (
         (0, behind),
         (90, sides + _between(rng, 0.3, 5)),

@@ -21,13 +21,21 @@ from typing import TypeVar
 import cv2
 
 from iuv.locking import file_lock
-from iuv.synth.dataset import ANNOTATIONS, DatasetError, SampleWriter, claim, complete
-from iuv.synth.journal import Journal, Record
+from iuv.synth.dataset import (
+    ANNOTATIONS,
+    JOURNAL,
+    DatasetError,
+    SampleWriter,
+    check_folder,
+    complete,
+    make_folder,
+    write_settings,
+)
+from iuv.synth.journal import MOST_PICTURES, Journal, Record
 
 __all__ = ["available_cores", "produce"]
 
-_JOURNAL, _LOCK = "records.part", ".lock"
-_MOST = 1_000_000  # pictures: their names have six digits
+_LOCK = ".lock"
 _MOST_WORKERS = 61 if sys.platform == "win32" else 1000  # Windows waits for no more processes
 _AHEAD = 16  # pictures per worker that are ordered, or wait for an earlier one
 
@@ -74,13 +82,24 @@ def produce(
     for name, value in (("pictures", count), ("workers", workers)):
         if value < 1:
             raise DatasetError(f"the number of {name} must be 1 or more, got {value}")
-    if count > _MOST:
+    if count > MOST_PICTURES:
         raise DatasetError(
-            f"a data set has at most {_MOST:,} pictures, got {count:,}; make several, with "
+            f"a data set has at most {MOST_PICTURES:,} pictures, got {count:,}; make several, with "
             "different seeds"
         )
-    claim(writer)
-    with _only_run(writer.folder), Journal(writer.folder / _JOURNAL) as journal:
+    check_folder(writer)
+    make_folder(writer)
+    with _only_run(writer.folder):
+        check_folder(writer)  # again: another process may have been at work since
+        write_settings(writer)
+        return _fill(writer, count, workers, progress)
+
+
+def _fill(
+    writer: SampleWriter, count: int, workers: int, progress: Callable[[int, int], None]
+) -> int:
+    """Make what is missing, and the annotations of it all; return how many were made."""
+    with Journal(writer.folder / JOURNAL) as journal:
         published = not journal.places
         journal.read_published(writer.folder / ANNOTATIONS)
         former = max(journal.places, default=-1) + 1

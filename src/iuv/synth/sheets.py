@@ -24,6 +24,7 @@ from iuv.synth.skinning import skin_weights
 __all__ = ["Sheet", "brim", "bun", "long_hair", "skirt"]
 
 _THIN = 0.004  # body heights
+_ABOVE_SKIRTS, _TRUNK_HALF_WIDTH = 0.7, 0.1  # body heights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +167,8 @@ def _charts(
     right = centres[:, 0] < 0
     seen = np.where(right[:, None], centres * (-1, 1, 1), centres)
     labels = np.where(seen[:, 1] > 0.86, "head", np.where(seen[:, 1] < 0.53, "leg", "torso"))
-    seen[:, 0] = np.minimum(seen[:, 0], 0.1) if seen[:, 1].max() > 0.7 else seen[:, 0]
+    if seen[:, 1].max() > _ABOVE_SKIRTS:  # hair: where it is wide, the chart below is no arm's
+        seen[:, 0] = np.minimum(seen[:, 0], _TRUNK_HALF_WIDTH)
     part = left_part(seen, labels)
     uv = np.zeros((len(faces), 3, 2), np.float32)
     for number in LEFT_PARTS:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from iuv.bodyparts import PART_MIRROR
 from iuv.synth.actions import sample_pose
 from iuv.synth.mesh import ChartedMesh, Floats, SurfaceError
 from iuv.synth.mesh_files import MeshFile, read_mesh
@@ -68,6 +71,14 @@ class UserBody:
         """Whether people are posed."""
         return self._rig is not None
 
+    @property
+    def rig(self) -> list[npt.NDArray[Any]]:
+        """What poses depend on: vertices, joints and weights in a T; empty without a rig."""
+        if self._rig is None:
+            return []
+        points, joints, weights = self._rig
+        return [points, joints, weights.toarray()]
+
     def __call__(self, rng: np.random.Generator) -> Person3D:
         """Return a random person; see `iuv.synth.person.sample_person`."""
         palette = sample_palette(rng)
@@ -109,6 +120,17 @@ def _meaning(name: str) -> str | None:
     return None
 
 
+def _check_joints(vertices: Floats, joints: dict[str, Floats], path: Path) -> None:
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    reach = high[1] - low[1]
+    for name, joint in joints.items():
+        if not ((joint >= low - reach) & (joint <= high + reach)).all():
+            raise SurfaceError(
+                f"{path}: the {name} of the rig is at {joint.round(2).tolist()}, far from the "
+                "body; bind the mesh to a rig of its own size"
+            )
+
+
 def _rigged(file: MeshFile, path: Path) -> tuple[Floats, Floats, csr_matrix]:
     """Return the mesh in a T [V, 3], our joints in it [J, 3], and weights [V, J]."""
     meanings = [_meaning(name) for name in file.joint_names]
@@ -145,6 +167,7 @@ def _rigged(file: MeshFile, path: Path) -> tuple[Floats, Floats, csr_matrix]:
                 f"person of {height:.3g} m; bind the mesh to a rig of its own size"
             )
         local[start] = _between(upper_arm, np.array([sign, 0.0, 0.0]))
+    _check_joints(file.mesh.vertices, dict(zip(JOINT_NAMES, joints, strict=True)), path)
     straight = pose(file.mesh.vertices, csr_matrix(weights), joints, local)
     return straight.vertices, straight.joints, csr_matrix(weights)
 
@@ -170,12 +193,9 @@ def _keypoints(mesh: ChartedMesh) -> Floats:
             far = np.linalg.norm(mesh.corner_uv[own] - (u, v), axis=2)
             face, corner = np.unravel_index(far.argmin(), far.shape)
             points[row] = mesh.vertices[mesh.faces[own[face], corner]]
-    mirror = {4: 3, 5: 6, 8: 7, 10: 9, 12: 11, 14: 13, 15: 16, 17: 18, 19: 20, 21: 22}
     for row, (above, below) in enumerate(_RINGS):
         for side in range(2):
-            pair = [
-                [p if side == 0 else mirror.get(p, p) for p in parts] for parts in (above, below)
-            ]
+            pair = [[PART_MIRROR[p] if side else p for p in parts] for parts in (above, below)]
             inner, outer = (np.unique(mesh.faces[np.isin(mesh.face_part, parts)]) for parts in pair)
             ring = np.intersect1d(inner, outer)
             points[5 + 2 * row + side] = mesh.vertices[ring].mean(axis=0) if len(ring) else middle

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from iuv.data.records import DataError, Dataset, ImageRecord
+from iuv.data.records import DataError, ImageRecord
 from iuv.data.show import draw_annotations
 from iuv.images import read_image
 
@@ -23,16 +24,15 @@ _KIND = "parts+boxes"
 _Bytes = npt.NDArray[np.uint8]
 
 
-def contact_sheet(dataset: Dataset, count: int = 24) -> _Bytes:
-    """Return the first `count` pictures of a data set, each with its annotations: [H, W, 3].
+def contact_sheet(records: Sequence[ImageRecord]) -> _Bytes:
+    """Return pictures, each beside its annotations, row by row: RGB [H, W, 3].
 
     Raises:
-        DataError: the data set has no pictures, or one has another size than its record.
+        DataError: there are no pictures, or one has another size than its record.
         ImageError: a picture cannot be read.
     """
-    records = dataset.images[:count]
     if not records:
-        raise DataError(f"{dataset.source}: has no pictures to show")
+        raise DataError("the data set has no images; there is nothing to show")
     room = tuple(max(sides) for sides in zip(*map(_size, records), strict=True))
     cells = []
     for record in records:
