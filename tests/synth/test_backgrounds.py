@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from capsules import capsule_person
 from iuv.synth.backgrounds import Backdrop, Backgrounds, Picture, Plane, Planes, Sky
-from iuv.synth.camera import Camera, focal_of_view
+from iuv.synth.camera import Camera, focal_of_view, rotation
 from iuv.synth.decor import Decor, Outline, collage, outlined
 from iuv.synth.places import sample_indoors, sample_outdoors, sample_studio, sample_wild
 from iuv.synth.scene import sample_scene
@@ -57,6 +58,20 @@ def flat(*colour: float) -> Texture:
 
 FLOOR = Plane(origin=(0, 0, 0), across=(1, 0, 0), up=(0, 0, -1), texture=flat(1, 0, 0))
 WALL = Plane(origin=(0, 0, -3), across=(1, 0, 0), up=(0, 1, 0), texture=flat(0, 1, 0))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["tiles", "planks", "organic"])
+def test_nothing_is_too_far_away_for_its_texture(kind):
+    """A row of pixels looks along the ground and all but meets it."""
+    texture = Texture(colours=((0, 0, 0), (1, 1, 1)), kind=kind, size=(0.1, 0.03))
+    height, ground = 1.5, replace(FLOOR, texture=texture)
+    for distance, is_seen in ((3e3, True), (3e4, False), (3e5, False), (9e5, False)):
+        pitch = np.degrees(np.arctan(height / distance))
+        level = rotation(0, pitch) @ np.diag([1.0, -1, -1])
+        camera = Camera(1, W, focal_of_view(50, W), np.array([0, height, 0]), level)
+        (view,) = Planes(planes=(ground,), sky=SKY).paint(camera, np.arange(W))
+        assert bool((view.points[2] < -1000).all()) == is_seen  # the sky's are directions
 
 
 def test_floor_and_sky_meet_at_the_horizon():

@@ -83,6 +83,10 @@ class Plane:
     """The plane is where u is between 0 and this; None: the plane has no end."""
 
 
+_FARTHEST = 1e4
+"""Metres. Beyond, at the horizon, the cells of a texture would not be numbered by 32 bits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sky:
     """What is seen where no plane is."""
@@ -105,7 +109,7 @@ class Planes:
     def paint(self, camera: Camera, pixels: _Ints) -> list[View]:
         """What the camera sees of it in some pixels, [M]: row x W + column of each."""
         rays = camera.rays_at(pixels)
-        inverse_distance = np.full(len(pixels), np.float32(1e-6))
+        inverse_distance = np.full(len(pixels), np.float32(1 / _FARTHEST))
         number = np.full(len(pixels), len(self.planes), np.int8)
         for index, plane in enumerate(self.planes):
             _meet(plane, camera, rays, inverse_distance, number, index)
