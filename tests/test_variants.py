@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sigma
 import variants
@@ -254,3 +255,14 @@ def test_results_are_put_into_the_page(tmp_path, monkeypatch):
         assert "old" not in text
         assert text.endswith("<!-- end -->\nB\n")
     assert (tmp_path / "docs.png").read_bytes() == plot.read_bytes()
+
+
+def test_the_page_has_the_results():
+    """As `--publish` has written them, of every variant."""
+    (section,) = (found[0] for found in variants.MARK.finditer(variants.PAGE.read_text("utf-8")))
+    for name, meaning in variants.MEANING.items():
+        assert f"| {name} | {meaning} | " in section
+        assert f"\n{name}: from the surest tenth" in section or not name.startswith("WC")
+    assert f"](../images/{variants.PLOT.name})" in section
+    with Image.open(variants.PLOT) as plot:
+        plot.verify()
