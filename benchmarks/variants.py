@@ -303,8 +303,8 @@ def table(experiment: Experiment, names: Sequence[str]) -> str:
     )
     lines += [
         "",
-        f"{solver.max_iter} steps of {experiment.base.loader.batch_size} pictures with a short side "
-        f"of {experiment.base.model.input.short_side} pixels, in {solver.precision}, begun with "
+        f"{solver.max_iter} steps of {experiment.base.loader.batch_size} pictures with a short "
+        f"side of {experiment.base.model.input.short_side} pixels, in {solver.precision}, begun with "
         f"{begin}, seed {experiment.base.run.seed}; scored on {images} pictures. {os.cpu_count()} "
         f"cores, {platform.machine()}, torch {torch.__version__}.",
     ]
