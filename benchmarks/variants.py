@@ -283,7 +283,8 @@ def sigmas(experiment: Experiment, names: Sequence[str]) -> dict[str, dict[str, 
 
 def table(experiment: Experiment, names: Sequence[str]) -> str:
     """The results as Markdown, with how they were obtained."""
-    solver = experiment.base.solver
+    base = experiment.base
+    solver = base.solver
     images = read_json(experiment.out / names[0] / "results.json")["images"]
     lines = [
         "| variant | | parameters | " + " | ".join(TASKS.values()) + " | s/iter | memory |",
@@ -303,9 +304,9 @@ def table(experiment: Experiment, names: Sequence[str]) -> str:
     )
     lines += [
         "",
-        f"{solver.max_iter} steps of {experiment.base.loader.batch_size} pictures with a short "
-        f"side of {experiment.base.model.input.short_side} pixels, in {solver.precision}, begun with "
-        f"{begin}, seed {experiment.base.run.seed}; scored on {images} pictures. {os.cpu_count()} "
+        f"{solver.max_iter} steps of {base.loader.batch_size} pictures with a short side of "
+        f"{base.model.input.short_side} pixels, in {solver.precision}, begun with {begin}, seed "
+        f"{base.run.seed}; scored on {images} pictures. {os.cpu_count()} "
         f"cores, {platform.machine()}, torch {torch.__version__}.",
     ]
     lines += [sigma.describe(name, found) for name, found in sigmas(experiment, names).items()]
