@@ -18,8 +18,8 @@ __all__ = ["recipe"]
 
 # Of the embedded model, on synthetic people; the same as docs/zoo/synth-S.json.
 _EMBEDDED: Mapping[str, Any] = {
-    "augment.short_sides": (256,),
-    "augment.long_side": 512,
+    "augment.short_sides": (256, 288, 320, 352),
+    "augment.long_side": 704,
     "loader.batch_size": 8,
     "loader.workers": 1,
     "sampling.pre_nms_topk": 100,

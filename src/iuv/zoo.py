@@ -221,7 +221,7 @@ ZOO: tuple[ZooModel, ...] = (
 EMBEDDED = ZooModel(
     name="synth-S",
     config=ModelConfig(
-        input=InputConfig(short_side=256, long_side=512),
+        input=InputConfig(short_side=320, long_side=640),
         backbone=BackboneConfig(
             depth=18, norm="batch_norm", width=32, fpn_channels=96, fpn_norm=True
         ),
