@@ -45,7 +45,7 @@ _EMBEDDED: Mapping[str, Any] = {
 
 
 def recipe(model: ModelConfig) -> TrainingConfig:
-    """Return how the released models of this kind, or exactly the embedded one, have been trained.
+    """Return how the released models of this kind have been trained, or the embedded one would be.
 
     The kind is told by the dense branch: legacy (no decoder), with or without confidences, plain or
     DeepLab head. Other models, such as a smaller one of yours, have the recipe of their kind.

@@ -110,7 +110,7 @@ class TrainingLoader:
         batches, self._batches = self._batches, None
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             batches._shutdown_workers()  # its end would do so, but an error in flight may hold it
-            for queue in batches._index_queues:
+            for queue in (*batches._index_queues, batches._worker_result_queue):
                 _await_feeder(queue)
 
     def __enter__(self) -> TrainingLoader:

@@ -54,7 +54,7 @@ ANNOTATIONS, JOURNAL = "annotations.json", "records.part"
 
 _SETTINGS, _MESH, _SYMMETRY = "synth.json", "mesh.npz", "symmetry.npz"
 _FOLDERS = ("images", "dense")
-_GENERATION = 4  # grows whenever the same seed and number give other pictures or annotations
+_GENERATION = 5  # grows whenever the same seed and number give other pictures or annotations
 _QUALITY = 95  # of pictures whose scene says nothing of compression: no blocks are seen
 _LONGEST_PICTURE = 4096  # pixels; more take gigabytes of each worker
 _MOST_PEOPLE = 10  # of a scene; their ids are the picture's, times this, and their number
